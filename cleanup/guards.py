@@ -1,0 +1,115 @@
+"""The guards, asked again right before each batch of a run. Whatever can not be told keeps the image."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from cleanup.facts import Values
+from cleanup.loading import active_pins, wanted_by
+from cleanup.models import Item
+from images.engine import read
+from images.engine.client import Engine
+from images.models import Copy, Host
+
+Stops = dict[int, tuple[str, Values]]
+"""Item -> the code and values of what holds it back."""
+
+
+@dataclass(frozen=True)
+class _Now:
+    """A copy as the inventory knows it at this moment."""
+
+    image_id: int
+    arrived_at: datetime
+    last_used_at: datetime | None
+
+
+class Guards:
+    """The guards of one run on one host."""
+
+    def __init__(
+        self, host: Host, items: Sequence[Item], *, made_at: datetime, minimum_age: timedelta
+    ) -> None:
+        self._host, self._made_at, self._minimum_age = host, made_at, minimum_age
+        self._parents = [item for item in items if item.is_parent]
+        ids = {item.engine_id: item for item in items}
+        rows = Copy.objects.filter(host=host, engine_id__in=ids).values_list("engine_id", "parent_engine_id")
+        self.parent_of: dict[str, str] = {child: parent for child, parent in rows if parent in ids}
+
+    def depth(self, item: Item) -> int:
+        """How many items of the plan it is built on: the deepest go first."""
+        depth, engine_id = 0, item.engine_id
+        while engine_id in self.parent_of:
+            depth, engine_id = depth + 1, self.parent_of[engine_id]
+        return depth
+
+    def stops(self, engine: Engine, batch: Sequence[Item], now: datetime) -> Stops:
+        """What holds items of this batch back: one container list, and a few queries.
+
+        Raises UserError host_* when the engine does not answer: then nothing of the batch may go.
+        """
+        known = self._known({item.engine_id for item in (*batch, *self._parents)})
+        users = _users(engine)
+        pins, wanted = active_pins(self._host, now), wanted_by(self._host)
+
+        def stop(item: Item) -> tuple[str, Values] | None:
+            return _protected(item, known, pins, wanted) or self._aged(item, known, now)
+
+        found = {item.pk: reason for item in batch if (reason := _used(item, users) or stop(item))}
+        # An untagged parent goes with its last child, unasked: so its guards hold for its children.
+        kept_parents = {parent.engine_id: parent for parent in self._parents if stop(parent)}
+        for item in batch if kept_parents else ():
+            parent = next((kept_parents[above] for above in self._above(item) if above in kept_parents), None)
+            if parent and item.pk not in found:
+                found[item.pk] = ("base_kept", {"parent": parent.name})
+        return found
+
+    def _known(self, engine_ids: Iterable[str]) -> dict[str, _Now]:
+        rows = Copy.objects.filter(host=self._host, engine_id__in=list(engine_ids))
+        fields = ("engine_id", "image_id", "arrived_at", "last_used_at")
+        return {engine_id: _Now(*values) for engine_id, *values in rows.values_list(*fields)}
+
+    def _above(self, item: Item) -> Iterable[str]:
+        engine_id = item.engine_id
+        while engine_id in self.parent_of:
+            engine_id = self.parent_of[engine_id]
+            yield engine_id
+
+    def _aged(self, item: Item, known: Mapping[str, _Now], now: datetime) -> tuple[str, Values] | None:
+        """Used or come again since the plan was made: then the plan's reason need not hold any more."""
+        copy = known.get(item.engine_id)
+        if copy is None:
+            return None
+        if copy.last_used_at and copy.last_used_at > self._made_at:
+            return "used_since", {}
+        age = now - copy.arrived_at
+        if age < self._minimum_age:
+            hours, minimum = (int(span.total_seconds() // 3600) for span in (age, self._minimum_age))
+            return "too_young", {"hours": max(0, hours), "minimum": minimum}
+        return None
+
+
+def _protected(
+    item: Item, known: Mapping[str, _Now], pins: Mapping[int, Values], wanted: Mapping[str, Values]
+) -> tuple[str, Values] | None:
+    copy = known.get(item.engine_id)
+    if copy and copy.image_id in pins:
+        return "pinned", pins[copy.image_id]
+    hit = next((name for name in (item.engine_id, *item.references) if name in wanted), None)
+    return ("wanted", wanted[hit]) if hit else None
+
+
+def _users(engine: Engine) -> dict[str, list[str]]:
+    """The names of the containers of each image, by engine ID and by the name their creator wrote."""
+    users: dict[str, list[str]] = {}
+    for container in read.list_containers(engine):
+        name = container.name or container.container_id[:12]
+        # An engine that leaves the ID out leaves the name: then every image of that name counts as used.
+        for key in filter(None, (container.image_engine_id or container.image_name,)):
+            users.setdefault(key, []).append(name)
+    return users
+
+
+def _used(item: Item, users: Mapping[str, list[str]]) -> tuple[str, Values] | None:
+    names = next((users[key] for key in (item.engine_id, *item.references) if key in users), None)
+    return ("in_use", {"container": names[0], "count": len(names)}) if names else None

@@ -1,0 +1,159 @@
+"""What the pages of cleanup say again and again: states, promised bytes, the pause banner."""
+
+from typing import Any
+
+from django import template
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from cleanup import listings, presets, wording
+from cleanup.models import HostPlan, HostRun, Item, Policy, PolicyRule, Run, RunState, Survivor
+from images import access
+from images.models import ItemState, Permission
+from images.templatetags.drydock import duration, human_size, size
+
+register = template.Library()
+
+_RUN_LOOKS = {
+    RunState.PLANNING: "info",
+    RunState.WAITING: "warning",
+    RunState.RUNNING: "info",
+    RunState.SUCCEEDED: "good",
+    RunState.PARTIAL: "warning",
+    RunState.FAILED: "danger",
+    RunState.CANCELLED: "muted",
+    RunState.EXPIRED: "muted",
+}
+_ITEM_LOOKS = {
+    ItemState.PENDING: "muted",
+    ItemState.RUNNING: "info",
+    ItemState.REMOVED: "good",
+    ItemState.UNTAGGED: "warning",
+    ItemState.GONE: "good",
+    ItemState.SKIPPED: "warning",
+    ItemState.FAILED: "danger",
+    ItemState.UNKNOWN: "warning",
+}
+
+
+@register.filter
+def run_badge(run: Run | HostRun) -> SafeString:
+    look = _RUN_LOOKS.get(RunState(run.state), "muted")
+    return format_html('<span class="badge is-{}">{}</span>', look, run.get_state_display())
+
+
+@register.filter
+def item_badge(state: str) -> SafeString:
+    known = ItemState(state)
+    return format_html('<span class="badge is-{}">{}</span>', _ITEM_LOOKS[known], known.label)
+
+
+@register.simple_tag
+def promised(low: int, high: int, is_up_to: bool = False) -> SafeString:
+    """Promised bytes as exactly as they are known: a size, a range, or "up to" one."""
+    if is_up_to:
+        return format_html(_("up to {}"), size(high))
+    if high > low:
+        return format_html(_("{} to {}"), size(low), size(high))
+    return SafeString(size(low))
+
+
+@register.simple_tag
+def promised_text(low: int, high: int, is_up_to: bool = False) -> str:
+    """The same as bare text, for buttons and titles."""
+    if is_up_to:
+        return _("up to %(size)s") % {"size": human_size(high)}
+    if high > low:
+        return _("%(low)s to %(high)s") % {"low": human_size(low), "high": human_size(high)}
+    return human_size(low)
+
+
+@register.filter
+def rule_sentence(rule: PolicyRule | dict[str, Any]) -> str:
+    """Of a policy's rule, or of one as a plan froze it."""
+    if isinstance(rule, dict):
+        return wording.rule_sentence(rule["kind"], rule["parameters"])
+    return wording.rule_sentence(rule.kind, rule.parameters)
+
+
+@register.filter
+def short_reference(reference: str) -> str:
+    """A digest in the twelve digits people compare by."""
+    name, separator, digest = reference.partition("@sha256:")
+    return f"{name}@{digest[:12]}" if separator else reference
+
+
+@register.filter
+def why_goes(item: Item) -> str:
+    return wording.reason("parent" if item.is_parent else item.rule_kind, item.reason)
+
+
+@register.filter
+def why_stays(survivor: Survivor) -> str:
+    return wording.reason(survivor.reason_code, survivor.reason)
+
+
+@register.filter
+def outcome(item: Item) -> str:
+    """What became of the item, when it did not simply go."""
+    return wording.outcome(item.outcome_code, item.outcome_values)
+
+
+@register.filter
+def waiting_text(run: Run) -> str:
+    return wording.waiting(run.waiting_reason)
+
+
+@register.filter
+def warning_text(host_plan: HostPlan) -> str:
+    return wording.warning(host_plan.warning)
+
+
+@register.filter
+def scope_words(policy: Policy) -> str:
+    """The hosts a policy is for; its groups and hosts come from the prefetched rows."""
+    if policy.all_hosts:
+        return _("all hosts")
+    groups = [_("group %(name)s") % {"name": group.name} for group in policy.groups.all()]
+    hosts = [host.name for host in policy.hosts.all()]
+    return ", ".join(groups + hosts) or _("no host")
+
+
+@register.filter
+def schedule_words(policy: Policy) -> str:
+    if not policy.schedule:
+        return _("only when somebody starts it")
+    words = presets.explain_schedule(policy.schedule, policy.time_zone, times=0).words
+    return f"{words or policy.schedule} ({policy.time_zone})"
+
+
+@register.filter
+def next_run_local(policy: Policy) -> str:
+    return presets.local_text(policy.next_run_at, policy.time_zone) if policy.next_run_at else ""
+
+
+@register.filter
+def images_count(count: int) -> str:
+    return ngettext("%(count)s image", "%(count)s images", count) % {"count": f"{count:,}"}
+
+
+@register.filter
+def hosts_count(count: int) -> str:
+    return ngettext("%(count)s host", "%(count)s hosts", count) % {"count": f"{count:,}"}
+
+
+@register.filter
+def run_duration(run: Run) -> str:
+    """How long the work took; a dash before it began, and while it goes on."""
+    if run.started_at is None or run.ended_at is None:
+        return "–"
+    return duration((run.ended_at - run.started_at).total_seconds())
+
+
+@register.inclusion_tag("cleanup/_pause_banner.html", takes_context=True)
+def pause_banner(context: dict[str, Any]) -> dict[str, Any]:
+    user = context["request"].user
+    may_resume = access.can_everywhere(user, Permission.RUN_CLEANUP)
+    return {"switch": listings.pause_switch(), "may_resume": may_resume}

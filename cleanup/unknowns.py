@@ -1,0 +1,39 @@
+"""What a plan could not know, in sentences for its page."""
+
+from collections.abc import Sequence
+
+from django.utils.translation import gettext as _
+
+from cleanup.models import Plan
+from images import access
+from images.models import Host, HostState, Permission, User
+
+NAMES_SHOWN = 8
+
+
+def plan_unknowns(user: User, plan: Plan) -> list[str]:
+    """One sentence for each thing that is not known on some of the plan's hosts, with their names."""
+    host_plans = access.restrict_by_host(plan.host_plans.select_related("host"), user, Permission.VIEW)
+    hosts = [host_plan.host for host_plan in host_plans]
+    sentences = (
+        (
+            _("Offline now, so the picture may be old and nothing can be removed there: %(hosts)s."),
+            [host for host in hosts if host.state == HostState.OFFLINE],
+        ),
+        (
+            _("Last use is not known, so rules about use select nothing there: %(hosts)s."),
+            [host for host in hosts if host.use_known_since is None],
+        ),
+        (
+            _("The engine tells sizes only roughly, so the bytes are estimates: %(hosts)s."),
+            [host for host in hosts if host.is_estimate],
+        ),
+    )
+    return [sentence % {"hosts": _names(found)} for sentence, found in sentences if found]
+
+
+def _names(hosts: Sequence[Host]) -> str:
+    names = [host.name for host in hosts[:NAMES_SHOWN]]
+    if len(hosts) > NAMES_SHOWN:
+        names.append(_("and %(count)s more") % {"count": len(hosts) - NAMES_SHOWN})
+    return ", ".join(names)

@@ -1,0 +1,110 @@
+"""Runs: the list, one run while it works and afterwards, cancelling and approving."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.core.paginator import Page, Paginator
+from django.http import Http404, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from cleanup import access, listings, runs
+from cleanup.filter_forms import RunFilterForm, RunItemFilterForm
+from cleanup.models import HostRun, Item, Run
+from cleanup.views.dialogs import dialog
+from images.errors import UserError
+from images.models import Permission
+from images.views.requests import SignedInRequest
+
+RUNS_PER_PAGE = 50
+ITEMS_PER_PAGE = 50
+
+
+@require_GET
+def run_list(request: SignedInRequest) -> HttpResponse:
+    form = RunFilterForm(request.GET, user=request.user)
+    page = Paginator(form.listed(), RUNS_PER_PAGE).get_page(request.GET.get("page"))
+    template = "cleanup/run_list.html"
+    if request.htmx.target == "run_table":
+        template += "#run_table"
+    return render(request, template, {"page": page, "form": form})
+
+
+@require_GET
+def run_detail(request: SignedInRequest, pk: int) -> HttpResponse:
+    run = access.access_run(request.user, pk)
+    parts = listings.run_progress(request.user, run)
+    context = _head(request, run, parts)
+    if request.htmx.target == "run_head":
+        return render(request, "cleanup/run_detail.html#run_head", context)
+    form = RunItemFilterForm(request.GET)
+    # The first host with something to look at is open from the start; the others load when they are opened.
+    first = next((part for part in parts if part.notes), parts[0] if parts else None)
+    if first:
+        first.page = _items(request, first.host_run, form)
+    return render(request, "cleanup/run_detail.html", context | {"form": form})
+
+
+def _head(request: SignedInRequest, run: Run, parts: list[listings.HostProgress]) -> dict[str, Any]:
+    return {
+        "run": run,
+        "parts": parts,
+        "done": sum(part.done for part in parts),
+        "total": sum(part.total for part in parts),
+        "is_open": run.state in listings.OPEN_RUN_STATES,
+        "is_exact": run.freed_bytes is not None and run.freed_bytes == run.promised_bytes,
+        "is_up_to": listings.plan_is_up_to(run.plan),
+        "may_run": access.can_on_run(request.user, run, Permission.RUN_CLEANUP),
+        "hidden_count": listings.run_hidden_count(request.user, run),
+    }
+
+
+@require_GET
+def run_host(request: SignedInRequest, pk: int, host_pk: int) -> HttpResponse:
+    run = access.access_run(request.user, pk)
+    part = _part(request, run, host_pk)
+    return render(request, "cleanup/_host_run.html", {"run": run, "part": part})
+
+
+@require_GET
+def run_items(request: SignedInRequest, pk: int, host_pk: int) -> HttpResponse:
+    run = access.access_run(request.user, pk)
+    host_run = _part(request, run, host_pk).host_run
+    page = _items(request, host_run, RunItemFilterForm(request.GET))
+    template = "cleanup/_run_items.html" if request.htmx else "cleanup/run_items.html"
+    return render(request, template, {"run": run, "host_run": host_run, "page": page})
+
+
+def _part(request: SignedInRequest, run: Run, host_pk: int) -> listings.HostProgress:
+    for part in listings.run_progress(request.user, run, host_id=host_pk):
+        return part
+    raise Http404
+
+
+def _items(request: SignedInRequest, host_run: HostRun, form: RunItemFilterForm) -> Page[Item]:
+    return Paginator(form.items(host_run), ITEMS_PER_PAGE).get_page(request.GET.get("page"))
+
+
+@require_http_methods(["GET", "POST"])
+def run_cancel(request: SignedInRequest, pk: int) -> HttpResponse:
+    run = access.access_run(request.user, pk, Permission.RUN_CLEANUP)
+    if request.method == "GET":
+        return dialog(request, "run_cancel", {"run": run})
+    try:
+        runs.run_cancel(by=request.user, run=run)
+        messages.success(request, _("The run is being cancelled: no further image is removed."))
+    except UserError as error:
+        messages.error(request, str(error))
+    return redirect("cleanup:run-detail", run.pk)
+
+
+@require_POST
+def run_approve(request: SignedInRequest, pk: int) -> HttpResponse:
+    run = access.access_run(request.user, pk, Permission.RUN_CLEANUP)
+    try:
+        runs.run_approve(by=request.user, run=run)
+        messages.success(request, _("The run was approved."))
+    except UserError as error:
+        messages.error(request, str(error))
+    return redirect("cleanup:run-detail", run.pk)

@@ -1,0 +1,5 @@
+"""Drydock's settings, processes and addresses."""
+
+from config.celery import app as celery_app
+
+__all__ = ["celery_app"]

@@ -1,0 +1,35 @@
+"""What uvicorn serves: Django, and beside it the stream of live events."""
+
+import os
+from typing import TYPE_CHECKING
+
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+_django = get_asgi_application()
+
+# Only now: models can not be imported before Django is set up.
+from images import streams  # noqa: E402
+
+if TYPE_CHECKING:
+    from images.streams import Message, Receive, Send
+
+
+async def application(scope: "Message", receive: "Receive", send: "Send") -> None:
+    if scope["type"] == "lifespan":
+        await _lifespan(receive, send)
+    elif scope["type"] == "http" and scope["path"] == "/events/":
+        await streams.events(scope, receive, send)
+    else:
+        await _django(scope, receive, send)  # type: ignore[arg-type]
+
+
+async def _lifespan(receive: "Receive", send: "Send") -> None:
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.shutdown":
+            await streams.close()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

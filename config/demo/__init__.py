@@ -1,0 +1,1 @@
+"""Private engines with sample images, users and policies; the engine tests run on the same engines."""

@@ -1,0 +1,63 @@
+"""What happens around every request of Drydock's own."""
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.shortcuts import resolve_url
+from django.utils import translation
+
+Answer = Callable[[HttpRequest], HttpResponse]
+
+
+class AccountMiddleware:
+    """Speaks the person's language, asks for a new password where one is due, and signs in through htmx.
+
+    Comes after authentication and around LoginRequiredMiddleware.
+    """
+
+    def __init__(self, get_response: Answer) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        language = getattr(request.user, "language", "")
+        if language and translation.check_for_language(language):
+            translation.activate(language)
+            request.LANGUAGE_CODE = translation.get_language() or settings.LANGUAGE_CODE
+        response = self.get_response(request)
+        if request.headers.get("HX-Request") == "true" and _is_sign_in_redirect(request, response):
+            return _whole_page_redirect(request)
+        return response
+
+    def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
+        """A first password was chosen by somebody else: nothing else is served until it is replaced."""
+        match = request.resolver_match
+        if not getattr(request.user, "must_change_password", False) or match is None:
+            return None
+        if match.app_name == "account" or match.view_name == "images:health":
+            return None
+        target = resolve_url("account:password")
+        if request.headers.get("HX-Request") == "true":
+            return HttpResponse(headers={"HX-Redirect": target})
+        return HttpResponseRedirect(target)
+
+
+def _is_sign_in_redirect(request: HttpRequest, response: HttpResponse) -> bool:
+    target = urlsplit(response.headers.get("Location", "")).path
+    return (
+        response.status_code == 302
+        and not request.user.is_authenticated
+        and target == resolve_url(settings.LOGIN_URL)
+    )
+
+
+def _whole_page_redirect(request: HttpRequest) -> HttpResponse:
+    """The session ended: htmx would put the sign-in page into a fragment of the old one."""
+    query = QueryDict(mutable=True)
+    current = urlsplit(request.headers.get("HX-Current-URL", ""))
+    query["next"] = current.path + (f"?{current.query}" if current.query else "") or "/"
+    return HttpResponse(
+        headers={"HX-Redirect": f"{resolve_url(settings.LOGIN_URL)}?{query.urlencode(safe='/')}"}
+    )

@@ -1,0 +1,318 @@
+"""Opens a connection to an engine, and can cut it from another thread."""
+
+import contextlib
+import socket
+import ssl
+import tempfile
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+from docker import APIClient
+from docker.errors import APIError, DockerException
+from docker.tls import TLSConfig
+from docker.transport.unixconn import UnixHTTPAdapter
+from docker.utils import compare_version
+
+from images.errors import UserError
+from images.models.host import Host
+
+MINIMUM_API = "1.41"  # Docker 20.10
+PREFERRED_API = "1.44"  # what Drydock is written against; an older engine is asked in its own version
+CONNECT_SECONDS = 5.0
+REACH_SECONDS = 10.0  # the first answer decides whether an engine is there at all
+
+
+class EngineCut(Exception):
+    """The connection was cut on purpose: the job was cancelled or ran past its deadline."""
+
+
+@dataclass(frozen=True)
+class Connection:
+    """How to reach an engine. The key is a secret and stays out of repr."""
+
+    address: str
+    use_tls: bool = False
+    ca: str = ""
+    certificate: str = ""
+    key: str = ""
+
+    def __repr__(self) -> str:
+        return f"Connection({self.address!r}, use_tls={self.use_tls})"
+
+    @classmethod
+    def of(cls, host: Host) -> "Connection":
+        return cls(host.address, host.use_tls, host.tls_ca, host.tls_certificate, host.tls_key)
+
+
+class _Sockets:
+    """The open sockets of one client, so that another thread can shut them down."""
+
+    def __init__(self) -> None:
+        self._open: weakref.WeakSet[socket.socket] = weakref.WeakSet()
+        self._lock = threading.Lock()
+        self.is_cut = False
+
+    def watch(self, pool: Any) -> Any:
+        """Makes a urllib3 pool report every socket it opens."""
+        new_connection = pool._new_conn
+
+        def tracked() -> Any:
+            connection = new_connection()
+            connect = connection.connect
+
+            def connect_and_report() -> None:
+                connect()
+                self._add(connection.sock)
+
+            connection.connect = connect_and_report
+            return connection
+
+        pool._new_conn = tracked
+        return pool
+
+    def _add(self, sock: socket.socket) -> None:
+        with self._lock:
+            self._open.add(sock)
+            if self.is_cut:
+                _shut(sock)
+
+    def cut(self) -> None:
+        with self._lock:
+            self.is_cut = True
+            for sock in list(self._open):
+                _shut(sock)
+
+
+def _shut(sock: socket.socket) -> None:
+    # The raw shutdown wakes a thread that reads; SSLSocket.shutdown would first talk to the other side.
+    with contextlib.suppress(OSError):
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+
+class _UnixAdapter(UnixHTTPAdapter):
+    def __init__(self, url: str, sockets: _Sockets, **options: Any) -> None:
+        self._sockets = sockets
+        super().__init__(url, **options)
+
+    def get_connection(self, url: Any, proxies: Any = None) -> Any:
+        known = self.pools.get(url)
+        return known or self._sockets.watch(self._tidy(super().get_connection(url, proxies)))
+
+    def _tidy(self, pool: Any) -> Any:
+        """docker-py leaves its socket open when the connect fails; a host that is down is tried for days."""
+        new_connection = pool._new_conn
+
+        def tidy() -> Any:
+            connection = new_connection()
+            connection.connect = lambda: _connect_unix(connection)
+            return connection
+
+        pool._new_conn = tidy
+        return pool
+
+
+def _connect_unix(connection: Any) -> None:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.settimeout(connection.timeout)
+        sock.connect(connection.unix_socket)
+    except BaseException:
+        sock.close()
+        raise
+    connection.sock = sock
+
+
+class _TcpAdapter(requests.adapters.HTTPAdapter):
+    def __init__(self, sockets: _Sockets, **options: Any) -> None:
+        self._sockets = sockets
+        super().__init__(**options)
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        super().init_poolmanager(*args, **options)
+        new_pool = self.poolmanager._new_pool
+        self.poolmanager._new_pool = lambda *a, **k: self._sockets.watch(new_pool(*a, **k))
+
+
+class Engine:
+    """One open connection pool to one engine. Use `open_engine`."""
+
+    def __init__(self, connection: Connection, api: Any, sockets: _Sockets, version: str = "") -> None:
+        self.connection = connection
+        self.api: Any = api  # an APIClient; its stubs cover too little of it
+        self.version = version  # as the engine told when the connection was opened
+        self._sockets = sockets
+
+    @property
+    def is_cut(self) -> bool:
+        return self._sockets.is_cut
+
+    def cut(self) -> None:
+        """Ends every request under way and to come; safe from any thread, also while one of them reads."""
+        self._sockets.cut()
+
+    def ping(self, timeout_seconds: float = 1.0) -> None:
+        """Raises UserError host_* unless the engine answers in time."""
+        with translated(self.connection, timeout_seconds):
+            internals = self.api
+            url = internals._url("/_ping", versioned_api=False)
+            internals._raise_for_status(self.api.get(url, timeout=timeout_seconds))
+
+
+@contextlib.contextmanager
+def open_engine(
+    connection: Connection,
+    *,
+    timeout_seconds: float = 60.0,
+    reach_seconds: float = REACH_SECONDS,
+    give_cut: Callable[[Callable[[], None]], object] = lambda cut: None,
+) -> Iterator[Engine]:
+    """A connected engine with its API version negotiated, which must be answered within `reach_seconds`.
+
+    `give_cut` is handed the same as `Engine.cut` before anything is sent: an engine may hang from the start.
+    Raises UserError host_* when it can not be reached or is no engine of use, here and for connection faults
+    inside the block; EngineCut after `Engine.cut`. Errors of single calls (docker.errors.APIError) pass.
+    """
+    sockets = _Sockets()
+    give_cut(sockets.cut)
+    with contextlib.ExitStack() as stack:
+        try:
+            with translated(connection, timeout_seconds):
+                api = stack.enter_context(_client(connection, sockets, timeout_seconds))
+                stack.callback(api.close)
+                with translated(connection, reach_seconds):
+                    api._version, version = _negotiate(api, connection, reach_seconds)
+                yield Engine(connection, api, sockets, version)
+        except UserError as error:
+            if sockets.is_cut:
+                raise EngineCut from error
+            raise
+
+
+@contextlib.contextmanager
+def _client(connection: Connection, sockets: _Sockets, timeout_seconds: float) -> Iterator[Any]:
+    with tempfile.TemporaryDirectory(prefix="drydock-") as folder:
+        tls = _tls(connection, Path(folder))
+        timeout: Any = timeout_seconds
+        # Any, because the SDK has no public way to set the adapter and the negotiated version.
+        api: Any = APIClient(
+            _base_url(connection), version=MINIMUM_API, timeout=timeout, tls=tls, max_pool_size=16
+        )
+        # REQUESTS_CA_BUNDLE in the environment would override the CA of the host.
+        api.trust_env = False
+        adapter: requests.adapters.BaseAdapter
+        if connection.address.startswith("unix://"):
+            adapter = _UnixAdapter(
+                f"http+{connection.address}", sockets, timeout=timeout_seconds, max_pool_size=16
+            )
+            api.mount("http+docker://", adapter)
+        else:
+            adapter = _TcpAdapter(sockets, pool_maxsize=16)
+            api.mount("http://", adapter)
+            api.mount("https://", adapter)
+        api._custom_adapter = adapter
+        yield api
+
+
+def _base_url(connection: Connection) -> str:
+    if connection.address.startswith("unix://") or not connection.use_tls:
+        return connection.address
+    return connection.address.replace("tcp://", "https://", 1)
+
+
+def _tls(connection: Connection, folder: Path) -> Any:
+    """docker-py takes certificates only as files; these live as long as the connection."""
+    if not connection.use_tls:
+        return False
+    paths = {}
+    for name, text in (("ca", connection.ca), ("cert", connection.certificate), ("key", connection.key)):
+        if text:
+            paths[name] = folder / name
+            paths[name].touch(mode=0o600)
+            paths[name].write_text(text)
+    pair = (str(paths["cert"]), str(paths["key"])) if {"cert", "key"} <= paths.keys() else None
+    ca = str(paths["ca"]) if "ca" in paths else None
+    return TLSConfig(client_cert=pair, ca_cert=ca, verify=True)
+
+
+def _negotiate(api: Any, connection: Connection, reach_seconds: float) -> tuple[str, str]:
+    """The API version to speak (the engine's own, at most the preferred one) and the engine's version."""
+    url = api._url("/version", versioned_api=False)
+    response = api.get(url, timeout=(min(CONNECT_SECONDS, reach_seconds), reach_seconds))
+    if response.status_code != 200:
+        speaks_tls = "HTTPS" in response.text[:500]
+        code = "host_needs_tls" if speaks_tls else "host_not_engine"
+        raise UserError(code, address=connection.address, raw=response.text[:500])
+    try:
+        facts = response.json()
+        version, minimum = facts["ApiVersion"], facts.get("MinAPIVersion") or MINIMUM_API
+        is_old = compare_version(MINIMUM_API, version) < 0
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError("host_not_engine", address=connection.address, raw=response.text[:500]) from error
+    if is_old:
+        raise UserError("host_api_too_old", version=version, minimum=MINIMUM_API)
+    spoken = version if compare_version(PREFERRED_API, version) < 0 else PREFERRED_API
+    # An engine that has dropped what Drydock prefers is asked in the oldest version it still speaks.
+    return (minimum if compare_version(spoken, minimum) > 0 else spoken), str(facts.get("Version") or "")
+
+
+@contextlib.contextmanager
+def translated(connection: Connection, timeout_seconds: float) -> Iterator[None]:
+    """Turns faults of the connection into UserError host_*; an engine's own refusals (APIError) pass."""
+    try:
+        yield
+    except (APIError, UserError):
+        raise
+    except (requests.RequestException, DockerException, urllib3.exceptions.HTTPError, OSError) as error:
+        raise _reach_error(connection, timeout_seconds, error) from error
+
+
+def _reach_error(connection: Connection, timeout_seconds: float, error: BaseException) -> UserError:
+    causes = list(_causes(error))
+    address, raw = connection.address, str(error)[:2000]
+
+    def has(*kinds: type[BaseException]) -> bool:
+        return any(isinstance(cause, kinds) for cause in causes)
+
+    if "WRONG_VERSION_NUMBER" in raw or "record layer failure" in raw.lower():
+        return UserError("host_not_tls", address=address, raw=raw)
+    if has(ssl.SSLError) or "certificate" in raw.lower():
+        return UserError("host_certificate", detail=_ssl_detail(causes), raw=raw)
+    if has(socket.gaierror):
+        return UserError("host_unknown_name", address=address, raw=raw)
+    if has(FileNotFoundError):
+        return UserError("host_no_socket", address=address, raw=raw)
+    if has(PermissionError):
+        return UserError("host_permission", address=address, raw=raw)
+    if has(ConnectionRefusedError):
+        return UserError("host_refused", address=address, raw=raw)
+    if has(TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError):
+        return UserError("host_timeout", address=address, seconds=f"{timeout_seconds:g}", raw=raw)
+    if "HTTP/0.9" in raw or (has(urllib3.exceptions.ProtocolError) and "BadStatusLine" in raw):
+        return UserError("host_not_engine", address=address, raw=raw)
+    return UserError("host_gone", host=urlsplit(address).netloc or address, raw=raw)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and everything it came from: contexts, reasons and wrapped arguments."""
+    seen: set[int] = set()
+    waiting: list[Any] = [error]
+    while waiting:
+        cause = waiting.pop()
+        if isinstance(cause, BaseException) and id(cause) not in seen:
+            seen.add(id(cause))
+            yield cause
+            waiting += [cause.__cause__, cause.__context__, getattr(cause, "reason", None), *cause.args]
+
+
+def _ssl_detail(causes: list[BaseException]) -> str:
+    for cause in causes:
+        if isinstance(cause, ssl.SSLError):
+            return getattr(cause, "verify_message", "") or cause.reason or str(cause)
+    return str(causes[0])[:200]

@@ -1,0 +1,280 @@
+"""Everything that can go wrong, in words: what happened, the likely cause, what to do.
+
+The engine's text is translated once, here; it stays in `raw` and is shown folded. A stored error is its code
+and values, so that it reads in the language of whoever looks at it.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+Text = str | Promise
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The sentences of one kind of error; `%(name)s` is filled from the error's values."""
+
+    what: Text
+    cause: Text = ""
+    remedy: Text = ""
+
+
+class UserError(Exception):
+    """An error a person can do something about. `values` fill the sentences and must hold no secret."""
+
+    def __init__(self, code: str, *, raw: str = "", **values: Any) -> None:
+        super().__init__(code)
+        self.code = code
+        self.values = {key: str(value) for key, value in values.items()}
+        self.raw = raw
+
+    def __str__(self) -> str:
+        return explain(self.code, self.values).what
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A problem with its values filled in, ready for the page."""
+
+    code: str
+    what: str
+    cause: str
+    remedy: str
+    raw: str = ""
+
+
+def explain(code: str, values: dict[str, str] | None = None, raw: str = "") -> Explanation:
+    """The sentences for a stored error; an unknown code still says something true."""
+    problem = PROBLEMS.get(code, PROBLEMS["unexpected"])
+    filled = _Lenient(values or {})
+    return Explanation(
+        code=code,
+        what=str(problem.what) % filled,
+        cause=str(problem.cause) % filled,
+        remedy=str(problem.remedy) % filled,
+        raw=raw,
+    )
+
+
+class _Lenient(dict[str, str]):
+    """A value that an old row lacks shows as a question mark instead of failing the page."""
+
+    def __missing__(self, key: str) -> str:
+        return "?"
+
+
+PROBLEMS: dict[str, Problem] = {
+    "unexpected": Problem(
+        _("Something unexpected happened."),
+        _("This is a fault in Drydock or an answer of the engine that Drydock does not know yet."),
+        _("Try again; if it happens again, report it with the text below."),
+    ),
+    # Reaching a host
+    "host_refused": Problem(
+        _("Nothing answers at %(address)s: the connection was refused."),
+        _("The Docker engine is not running, or it listens on another address or port."),
+        _("On that machine, check with `systemctl status docker` and `docker version`."),
+    ),
+    "host_timeout": Problem(
+        _("%(address)s did not answer within %(seconds)s seconds."),
+        _("The machine is down, a firewall drops the packets, or the engine hangs."),
+        _("Check that the machine answers; on it, `docker version` shows whether the engine does."),
+    ),
+    "host_unknown_name": Problem(
+        _("The name in %(address)s can not be resolved."),
+        _("The name is misspelt, or Drydock's machine uses another DNS server."),
+        _("Check the spelling, or use the IP address."),
+    ),
+    "host_no_socket": Problem(
+        _("There is no socket at %(address)s."),
+        _("The engine is not running, or its socket is elsewhere."),
+        _("Start the engine with `systemctl start docker`, or correct the path."),
+    ),
+    "host_permission": Problem(
+        _("Drydock may not open %(address)s."),
+        _("The user that Drydock runs as is not allowed to use the engine's socket."),
+        _("Add that user to the group `docker` and start Drydock again."),
+    ),
+    "host_certificate": Problem(
+        _("The certificates do not fit: %(detail)s"),
+        _(
+            "The CA, the client certificate or the key is not the one this engine expects, or one has expired."
+        ),
+        _("Paste the CA, certificate and key that were made for this engine."),
+    ),
+    "host_needs_tls": Problem(
+        _("%(address)s speaks TLS, but this host is registered without it."),
+        "",
+        _("Turn TLS on and paste the client certificate and key."),
+    ),
+    "host_not_tls": Problem(
+        _("%(address)s answers, but it does not speak TLS."),
+        _("The engine listens on this port without TLS."),
+        _("Turn TLS off for this host, or better: turn it on for the engine."),
+    ),
+    "host_busy": Problem(
+        _("Another picture of %(host)s is still being taken."),
+        "",
+        _("Wait until it is done; it shows by itself."),
+    ),
+    "host_refused_list": Problem(
+        _("The engine of %(host)s answers, but it refuses to list its images."),
+        _("The engine is in trouble: its store may be damaged or its disk full."),
+        _("Read the engine's own log on that machine."),
+    ),
+    "host_name_taken": Problem(_("There is a host named %(name)s already."), "", _("Choose another name.")),
+    "host_not_engine": Problem(
+        _("%(address)s answers, but it is not a Docker engine."),
+        _("Another program listens on this port."),
+        _("Check the port: the engine's own are 2375 (plain) and 2376 (TLS)."),
+    ),
+    "host_api_too_old": Problem(
+        _("This engine speaks API %(version)s; Drydock needs at least %(minimum)s."),
+        _("The engine is older than Docker 20.10."),
+        _("Upgrade Docker on that machine."),
+    ),
+    "host_gone": Problem(
+        _("The connection to %(host)s was lost."),
+        _("The engine stopped or was restarted in the middle of it."),
+        _("Drydock reconnects by itself; then look at what was done and start the rest again."),
+    ),
+    "host_offline": Problem(
+        _("%(host)s is offline."),
+        _("Its engine has not answered lately."),
+        _("Open the host's page: it says since when and why."),
+    ),
+    # Signing in
+    "sign_in_wait": Problem(
+        _("Too many attempts to sign in. Wait %(minutes)s min, then try again."),
+        _("The password was wrong several times in a row."),
+        _("Who forgot the password asks an admin for a new one."),
+    ),
+    # People and teams
+    "last_admin": Problem(
+        _("Nobody would be left who may manage teams."),
+        _("This is the last active admin, or the last grant that makes one."),
+        _("Give another active person a team with the role Admin on all hosts first."),
+    ),
+    "own_password": Problem(
+        _("This is your own account."), "", _("Change your own password in the menu under your name.")
+    ),
+    "grant_twice": Problem(_("%(team)s has the role %(role)s there already.")),
+    # Removing
+    "image_in_use": Problem(
+        _("In use by the container %(container)s."),
+        _("An engine does not remove the image of a container, even of a stopped one."),
+        _("Remove the container first with `docker rm`, or leave the image."),
+    ),
+    "image_has_children": Problem(
+        _("Other images are built on it."),
+        _("The engine keeps an image while another one needs it as its parent."),
+        _("Remove the images built on it first."),
+    ),
+    "image_pinned": Problem(
+        _("Pinned: %(reason)s"),
+        _("Somebody said that this image must never be removed."),
+        _("Remove the pin first."),
+    ),
+    "image_gone": Problem(_("The image was gone already.")),
+    "reference_gone": Problem(_("The reference was gone already.")),
+    "removal_empty": Problem(_("None of these images is there any more."), "", _("Reload the list.")),
+    "image_changed": Problem(
+        _("Its references changed since this was asked for."),
+        "",
+        _("Look at the image again and repeat what you meant."),
+    ),
+    "image_conflict": Problem(
+        _("The engine refused to remove it."),
+        _("Something refers to it that Drydock can not name."),
+        _("Read the engine's text below."),
+    ),
+    "engine_refused": Problem(
+        _("The engine refused."), "", _("Its own words below say why; then try again.")
+    ),
+    # Jobs
+    "job_lost": Problem(
+        _("The worker that carried this out went silent."),
+        _("It was killed, or its machine was."),
+        _("Look at the items: what is marked as done was done. Start the rest again."),
+    ),
+    "job_deadline": Problem(
+        _("This took longer than %(limit)s and was stopped."),
+        _("The engine hangs, or it is very busy."),
+        _("Check the host, then try again."),
+    ),
+    # Cleanup
+    "cleanup_paused": Problem(
+        _("All cleanup is paused."),
+        _("Somebody used the one switch that stops it."),
+        _("Let it go on from the page of policies, then start again."),
+    ),
+    "plan_not_ready": Problem(
+        _("The plan is not ready yet."),
+        "",
+        _("Wait until it is made, or make a new one."),
+    ),
+    "plan_expired": Problem(
+        _("The plan has expired."),
+        _("A plan is good for a limited time, because the hosts change."),
+        _("Make a new preview and look at it."),
+    ),
+    "plan_outdated": Problem(
+        _("The policy was changed after this plan was made."),
+        "",
+        _("Make a new preview and look at it."),
+    ),
+    "plan_used": Problem(
+        _("This plan was run already."),
+        "",
+        _("Make a new preview: it says what is left."),
+    ),
+    "plan_empty": Problem(
+        _("The plan removes nothing."),
+        "",
+        "",
+    ),
+    "run_not_waiting": Problem(
+        _("This run does not wait for approval."),
+        _("Somebody else approved or cancelled it."),
+        "",
+    ),
+    "run_ended": Problem(
+        _("This run has ended already."),
+        "",
+        "",
+    ),
+    "policy_running": Problem(
+        _("A run of “%(policy)s” is going on."),
+        "",
+        _("Wait for its end or cancel it, then try again."),
+    ),
+    "not_answered": Problem(
+        _("The engine never answered the request."),
+        _("It hangs or was stopped; it may still carry the request out when it wakes."),
+        _("Drydock looks again at the next sync and writes down what became of it."),
+    ),
+    "not_reached": Problem(
+        _("The run ended before it came to this image."),
+        "",
+        _("Make a new preview for what is left."),
+    ),
+    "run_cancelled": Problem(
+        _("The run was cancelled before it came to this image."),
+        "",
+        "",
+    ),
+    "disk_full": Problem(
+        _("The disk of %(host)s is full."),
+        "",
+        _("Free space: the host's page shows what removing unused images would free."),
+    ),
+    "not_carried_out": Problem(
+        _("The engine did not remove it."),
+        _("It stopped answering in the middle of the work."),
+        _("Make a new preview."),
+    ),
+    "used_since": Problem(_("A container used it after the preview was made.")),
+}

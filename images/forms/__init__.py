@@ -1,0 +1,1 @@
+"""The forms of images/: what a person may write, checked and named."""

@@ -1,0 +1,117 @@
+"""The filters of the fleet list: the address of the page is their whole state."""
+
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from images import access
+from images.fleet import SORTS, FleetQuery
+from images.forms.base import StyledForm
+from images.models import Host, HostGroup, Permission, User
+
+MEGABYTE = 1_000_000
+
+
+def _number(label: Any, **limits: int) -> forms.IntegerField:
+    return forms.IntegerField(label=label, required=False, min_value=limits.get("least", 0), max_value=10**9)
+
+
+class FleetForm(StyledForm):
+    """Every part may be left out; a wrong one says so beside its field and is ignored."""
+
+    q = forms.CharField(
+        label=_("Search"),
+        required=False,
+        max_length=300,
+        widget=forms.TextInput(
+            attrs={"type": "search", "placeholder": _("Name, tag, ID, digest, label"), "autocomplete": "off"}
+        ),
+    )
+    host = forms.ModelChoiceField(
+        Host.objects.none(), label=_("Host"), required=False, empty_label=_("All hosts")
+    )
+    group = forms.ModelChoiceField(
+        HostGroup.objects.none(), label=_("Host group"), required=False, empty_label=_("All groups")
+    )
+    use = forms.ChoiceField(
+        label=_("Use"),
+        required=False,
+        choices=[
+            ("", _("Any")),
+            ("used", _("In use")),
+            ("unused", _("Unused")),
+            ("dangling", _("Dangling")),
+        ],
+    )
+    by = forms.ChoiceField(
+        label=_("Group by"),
+        required=False,
+        choices=[("", _("Nothing")), ("repository", _("Repository")), ("image", _("Image"))],
+    )
+    repository = forms.CharField(label=_("Repository"), required=False, max_length=255)
+    registry = forms.CharField(label=_("Registry"), required=False, max_length=255)
+    latest = forms.ChoiceField(
+        label=_("Tag “latest”"),
+        required=False,
+        choices=[("", _("Any")), ("yes", _("Has it")), ("no", _("Has it not"))],
+    )
+    older = _number(_("Built more than … days ago"))
+    newer = _number(_("Built in the last … days"), least=1)
+    larger = _number(_("Larger than … MB"))
+    smaller = _number(_("Smaller than … MB"), least=1)
+    idle = _number(_("Not used for … days"), least=1)
+    intermediate = forms.BooleanField(label=_("Intermediate images too"), required=False)
+    # Not drawn as fields: the page has links for these.
+    image = forms.IntegerField(required=False, min_value=1, max_value=2**62, widget=forms.HiddenInput)
+    sort = forms.CharField(required=False, max_length=30, widget=forms.HiddenInput)
+    page = forms.IntegerField(required=False, min_value=1, max_value=10**6, widget=forms.HiddenInput)
+
+    MAIN = ("q", "host", "group", "use", "by")
+    MORE = ("repository", "registry", "latest", "older", "newer", "larger", "smaller", "idle")
+
+    def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        hosts = Host.objects.visible_to(user)
+        groups = HostGroup.objects.all()
+        if not access.can_everywhere(user, Permission.VIEW):
+            groups = groups.filter(hosts__in=hosts).distinct()
+        self.fields["host"].queryset = hosts.only("pk", "name")  # type: ignore[attr-defined]
+        self.fields["group"].queryset = groups  # type: ignore[attr-defined]
+
+    def clean_sort(self) -> str:
+        sort: str = self.cleaned_data["sort"]
+        if sort and sort.removeprefix("-") not in SORTS:
+            raise forms.ValidationError(_("There is no such order; the newest come first."))
+        return sort
+
+    def query(self) -> FleetQuery:
+        """What is asked for; parts that are not valid are left out."""
+        self.is_valid()
+        data = {name: value for name, value in self.cleaned_data.items() if value not in (None, "")}
+        sort = data.pop("sort", "-arrived")
+        for name in ("larger", "smaller"):
+            if name in data:
+                data[name] *= MEGABYTE
+        for name in ("host", "group"):
+            if name in data:
+                data[name] = data[name].pk
+        if "latest" in data:
+            data["latest"] = data["latest"] == "yes"
+        return FleetQuery(sort=sort.removeprefix("-"), is_descending=sort.startswith("-"), **data)
+
+    @property
+    def problems(self) -> list[str]:
+        """The errors of fields that the page does not draw, and of those folded away."""
+        return [error for name, errors in self.errors.items() if name not in self.MAIN for error in errors]
+
+    def main_fields(self) -> list[Any]:
+        return [self[name] for name in self.MAIN]
+
+    def more_fields(self) -> list[Any]:
+        return [self[name] for name in self.MORE]
+
+    @property
+    def has_more(self) -> bool:
+        """Whether one of the folded filters is set, so that they are shown unfolded."""
+        return any(self.data.get(name) for name in (*self.MORE, "intermediate"))

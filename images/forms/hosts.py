@@ -1,0 +1,269 @@
+"""Adding, editing and finding hosts."""
+
+from decimal import Decimal
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from django import forms
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from images import access, addresses
+from images.forms.base import StyledForm
+from images.models import Host, HostGroup, HostState, Permission, User
+from images.models.host import HostQuerySet
+
+GIGABYTE = 10**9
+_LONGEST_PEM = 64 * 1024  # a chain of several certificates is some 10 kB
+
+KINDS = [
+    ("unix", _("A socket on this machine: the engine beside Drydock")),
+    ("tls", _("Over the network with TLS: both sides prove who they are by certificates")),
+    ("tcp", _("Over the network without TLS: whoever reaches the port controls that machine")),
+]
+
+
+def _pem(label: Any, help_text: Any = "", *, is_secret: bool = False) -> forms.CharField:
+    attrs = {"rows": 4, "spellcheck": "false", "autocomplete": "off", "placeholder": "-----BEGIN …"}
+    kind = SecretTextarea if is_secret else forms.Textarea
+    widget = kind(attrs=attrs | {"class": "form-control mono"})
+    return forms.CharField(
+        label=label, help_text=help_text, required=False, max_length=_LONGEST_PEM, widget=widget
+    )
+
+
+def _upload(label: Any) -> forms.FileField:
+    return forms.FileField(label=label, required=False, max_length=200)
+
+
+class SecretTextarea(forms.Textarea):
+    """Takes a secret and never gives it back, not even with an error."""
+
+    def format_value(self, value: Any) -> str:
+        return ""
+
+
+class ConnectionForm(StyledForm):
+    """Where an engine is and how to talk to it; of a host that exists, an empty key means the stored one."""
+
+    kind = forms.ChoiceField(
+        label=_("How Drydock reaches it"), choices=KINDS, widget=forms.RadioSelect, initial="unix"
+    )
+    address = forms.CharField(
+        label=_("Address"),
+        max_length=255,
+        required=False,
+        help_text=_(
+            "A path such as /var/run/docker.sock, or a name or IP address with a port such as 10.0.0.5:2376."
+        ),
+        widget=forms.TextInput(
+            attrs={"spellcheck": "false", "autocomplete": "off", "placeholder": addresses.SOCKET}
+        ),
+    )
+    tls_ca = _pem(_("CA certificate"), _("What the engine's own certificate was signed with (ca.pem)."))
+    tls_ca_file = _upload(_("or the file ca.pem"))
+    tls_certificate = _pem(_("Client certificate"), _("What Drydock shows the engine (cert.pem)."))
+    tls_certificate_file = _upload(_("or the file cert.pem"))
+    tls_key = _pem(
+        _("Client key"), _("It is stored encrypted and never shown again (key.pem)."), is_secret=True
+    )
+    tls_key_file = _upload(_("or the file key.pem"))
+
+    def __init__(self, *args: Any, user: User, host: Host | None = None, **kwargs: Any) -> None:
+        self.host = host
+        kwargs.setdefault("initial", _connection_of(host) if host else None)
+        super().__init__(*args, **kwargs)
+        if host is not None and not access.can_everywhere(user, Permission.MANAGE_HOST):
+            # Another address is another engine: that is adding a host, and needs the right to add one.
+            self.fields["kind"].disabled = self.fields["address"].disabled = True
+            self.fields["address"].help_text = _("Only who manages all hosts may change the address.")
+        if host is not None and host.tls_key:
+            self.fields["tls_key"].help_text = _("A key is stored. Leave this empty to keep it.")
+
+    def clean(self) -> dict[str, Any]:
+        super().clean()
+        use_tls = self.cleaned_data.get("kind") == "tls"
+        self.cleaned_data["use_tls"] = use_tls
+        self._clean_address(use_tls)
+        for name in ("tls_ca", "tls_certificate", "tls_key"):
+            self.cleaned_data[name] = self._pem(name) if use_tls else ""
+        if use_tls:
+            self._check_pems()
+        return self.cleaned_data
+
+    def _clean_address(self, use_tls: bool) -> None:
+        text, is_socket = self.cleaned_data.get("address", ""), self.cleaned_data.get("kind") == "unix"
+        try:
+            if is_socket:
+                address = addresses.socket_address(text or addresses.SOCKET)
+            else:
+                address = addresses.network_address(text, use_tls=use_tls)
+        except ValueError:
+            if "address" not in self.errors:
+                self.add_error("address", _NOT_A_SOCKET if is_socket else _NOT_AN_ADDRESS)
+        else:
+            self.cleaned_data["address"] = address
+
+    def _pem(self, name: str) -> str:
+        """What was uploaded, else pasted, else (the key only) what is stored."""
+        upload = self.cleaned_data.get(f"{name}_file")
+        if upload is not None:
+            if upload.size > _LONGEST_PEM:
+                self.add_error(f"{name}_file", _("This file is too long to be a certificate or a key."))
+                return ""
+            return upload.read().decode("ascii", "replace")  # type: ignore[no-any-return]
+        text: str = self.cleaned_data.get(name) or ""
+        if not text and name == "tls_key" and self.host is not None:
+            return self.host.tls_key
+        return text
+
+    def _check_pems(self) -> None:
+        ca = self._certificate("tls_ca")
+        certificate = self._certificate("tls_certificate")
+        key = self._key()
+        if "tls_key" in self.errors or "tls_certificate" in self.errors:
+            return
+        if (certificate is None) != (key is None):
+            missing = "tls_key" if key is None else "tls_certificate"
+            self.add_error(missing, _("A client certificate and its key come together."))
+        elif certificate is not None and key is not None and _public(certificate) != _public(key):
+            self.add_error("tls_key", _("This key does not belong to the client certificate."))
+        if ca is None and certificate is None and "tls_ca" not in self.errors:
+            self.add_error("tls_ca", _("Paste the certificates that were made for this engine."))
+
+    def _certificate(self, name: str) -> x509.Certificate | None:
+        text = self.cleaned_data[name]
+        if not text:
+            return None
+        try:
+            return x509.load_pem_x509_certificates(text.encode())[0]
+        except ValueError:
+            self.add_error(
+                name,
+                _("This is not a certificate in PEM form: it begins with “-----BEGIN CERTIFICATE-----”."),
+            )
+            return None
+
+    def _key(self) -> Any:
+        text = self.cleaned_data["tls_key"]
+        if not text:
+            return None
+        try:
+            return serialization.load_pem_private_key(text.encode(), password=None)
+        except TypeError:
+            self.add_error(
+                "tls_key",
+                _("This key is protected by a passphrase. Paste one without, it is stored encrypted."),
+            )
+        except ValueError:
+            self.add_error("tls_key", _("This is not a private key in PEM form."))
+        return None
+
+
+_NOT_A_SOCKET = _("Write the path of the engine's socket, such as /var/run/docker.sock.")
+_NOT_AN_ADDRESS = _("Write a name or an IP address and maybe a port, such as docker.example.org:2376.")
+
+
+def _public(holder: Any) -> bytes:
+    encoding, form = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    return holder.public_key().public_bytes(encoding, form)  # type: ignore[no-any-return]
+
+
+def _connection_of(host: Host) -> dict[str, Any]:
+    """What the form shows of a host; the private key is never among it."""
+    kind = "unix" if host.address.startswith("unix:") else "tls" if host.use_tls else "tcp"
+    return {
+        "name": host.name,
+        "kind": kind,
+        "address": host.address,
+        "tls_ca": host.tls_ca,
+        "tls_certificate": host.tls_certificate,
+        "groups": host.groups.all(),
+        "image_budget": Decimal(host.image_budget_bytes) / GIGABYTE if host.image_budget_bytes else None,
+    }
+
+
+class HostForm(ConnectionForm):
+    """A host as a person describes it."""
+
+    name = forms.CharField(label=_("Name"), max_length=100, help_text=_("What your team calls this machine."))
+    groups = forms.ModelMultipleChoiceField(
+        label=_("Groups"),
+        queryset=HostGroup.objects.none(),
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text=_("Teams get their rights, and policies their hosts, by group."),
+    )
+    image_budget = forms.DecimalField(
+        label=_("Image budget in GB"),
+        required=False,
+        min_value=Decimal("0.1"),
+        max_value=Decimal(10**6),
+        help_text=_("How much its images should take at most. Engines do not tell the size of their disk."),
+    )
+    field_order = ["name", "kind", "address"]
+
+    def __init__(self, *args: Any, user: User, host: Host | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, user=user, host=host, **kwargs)
+        self.user = user
+        own = access.groups_for(user, Permission.MANAGE_HOST)
+        self.fields["groups"].queryset = own  # type: ignore[attr-defined]
+
+    def clean_name(self) -> str:
+        name: str = self.cleaned_data["name"]
+        others = Host.objects.filter(name__iexact=name)
+        if self.host is not None:
+            others = others.exclude(pk=self.host.pk)
+        if others.exists():
+            raise ValidationError(_("There is a host of this name already."), code="unique")
+        return name
+
+    def clean_groups(self) -> list[HostGroup]:
+        """The groups chosen, and those it is in that this person has no say about."""
+        chosen = list(self.cleaned_data["groups"])
+        if self.host is None:
+            return chosen
+        own = {group.pk for group in access.groups_for(self.user, Permission.MANAGE_HOST)}
+        groups = chosen + [group for group in self.host.groups.all() if group.pk not in own]
+        try:
+            access.check_group_change(self.user, self.host, groups)
+        except PermissionDenied as error:
+            raise ValidationError(str(error), code="forbidden") from error
+        return groups
+
+    def values(self) -> dict[str, Any]:
+        """What the services of hosts take."""
+        data, budget = self.cleaned_data, self.cleaned_data["image_budget"]
+        names = ("name", "address", "use_tls", "tls_ca", "tls_certificate", "tls_key", "groups")
+        return {name: data[name] for name in names} | {
+            "image_budget_bytes": int(budget * GIGABYTE) if budget else None
+        }
+
+
+class HostFilterForm(StyledForm):
+    q = forms.CharField(label=_("Search"), required=False, widget=forms.TextInput(attrs={"type": "search"}))
+    state = forms.ChoiceField(
+        label=_("State"), required=False, choices=[("", _("Any state")), *HostState.choices]
+    )
+    group = forms.ModelChoiceField(
+        HostGroup.objects.none(), label=_("Group"), required=False, empty_label=_("All groups")
+    )
+
+    def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["group"].queryset = access.groups_for(user, Permission.VIEW)  # type: ignore[attr-defined]
+
+    def filter(self, hosts: HostQuerySet) -> HostQuerySet:
+        self.is_valid()
+        data = self.cleaned_data
+        if text := data.get("q"):
+            hosts = hosts.filter(
+                Q(name__icontains=text) | Q(address__icontains=text) | Q(engine_version__icontains=text)
+            )
+        if data.get("state"):
+            hosts = hosts.filter(state=data["state"])
+        if data.get("group"):
+            hosts = hosts.filter(groups=data["group"])
+        return hosts

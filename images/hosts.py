@@ -1,0 +1,364 @@
+"""Hosts: adding, editing, removing, checking an address, and keeping the picture of each one fresh."""
+
+import contextlib
+import logging
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import IntegrityError, connection, transaction
+from django.db.models import F, Q, QuerySet
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from images import audit, inventory, progress
+from images.engine import read
+from images.engine.client import Connection, Engine, EngineCut, open_engine
+from images.engine.snapshots import EngineInfo
+from images.errors import UserError
+from images.inventory import SyncResult
+from images.job_context import JobContext
+from images.jobs import job_start, wake
+from images.models import CheckState, Host, HostCheck, HostGroup, HostState, Job, JobState, Permission, User
+from images.operations import operation
+
+logger = logging.getLogger(__name__)
+
+PING_SECONDS = 2.0  # a healthy engine answers in milliseconds, over a slow line with TLS in half a second
+LEASE_SECONDS = 120  # longer than the slowest list; a long first sync renews it after every batch
+FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 5, 300  # between attempts at a host that is down
+CHECKS_KEPT = timedelta(days=1)
+MOST_THREADS = 250  # syncs that wait for engines; each costs a thread that sleeps
+QUICK = "quick"
+
+
+def host_add(*, by: User, name: str, address: str, groups: Iterable[HostGroup] = (), **fields: Any) -> Host:
+    """Registers a host and has its first picture taken. Raises UserError host_name_taken.
+
+    `fields`: use_tls, tls_ca, tls_certificate, tls_key, image_budget_bytes.
+    """
+    host = Host(name=name, address=address, **fields)
+    with transaction.atomic():
+        _save(host)
+        host.groups.set(groups)
+        audit.record(by=by, action="host.add", target=host, host=host, address=address, use_tls=host.use_tls)
+        transaction.on_commit(lambda: _picture_wanted(host))
+    return host
+
+
+def host_edit(
+    *, by: User, host: Host, name: str, address: str, groups: Iterable[HostGroup] = (), **fields: Any
+) -> Host:
+    """Changes a host; another address is treated as another engine. Raises UserError host_name_taken."""
+    moved = address != host.address
+    for field, value in {"name": name, "address": address, **fields}.items():
+        setattr(host, field, value)
+    if moved:
+        _forget_engine(host)
+    host.next_attempt_at = None
+    with transaction.atomic():
+        _save(host)
+        host.groups.set(groups)
+        audit.record(by=by, action="host.edit", target=host, host=host, address=address, use_tls=host.use_tls)
+        transaction.on_commit(lambda: _picture_wanted(host))
+    return host
+
+
+def _save(host: Host) -> None:
+    try:
+        with transaction.atomic():
+            host.save()
+    except IntegrityError as error:
+        raise UserError("host_name_taken", name=host.name) from error
+
+
+def _forget_engine(host: Host) -> None:
+    """What was known of the engine at the old address says nothing about the new one."""
+    host.state, host.state_since, host.engine_id, host.store_kind = HostState.NEW, timezone.now(), "", ""
+    host.engine_version = host.last_event_key = host.inventory_digest = ""
+    host.use_known_since = host.use_known_before_gap = None
+
+
+def _picture_wanted(host: Host) -> None:
+    wake("images.tasks.sync_host", host.pk, queue=QUICK)
+    progress.publish("hosts", f"host:{host.pk}", host_id=host.pk)
+
+
+def host_remove(*, by: User, host: Host) -> None:
+    """Forgets a host and everything known of it; nothing on the machine changes."""
+    pk, name = host.pk, host.name
+    with transaction.atomic():
+        audit.record(by=by, action="host.remove", target=name, address=host.address)
+        host.delete()
+        transaction.on_commit(lambda: progress.publish("hosts", "inventory", host_id=pk))
+
+
+def host_refresh(*, by: User, host: Host) -> Job:
+    """Takes a new picture as a job one can watch; the one that is already asked for, if there is one."""
+    waiting = Job.objects.filter(host=host, kind="sync", state=JobState.QUEUED).first()
+    return waiting or job_start(kind="sync", host=host, by=by)
+
+
+@operation(
+    "sync", label=_("Refresh"), permission=Permission.VIEW, queue=QUICK, deadline_seconds=180, repeatable=True
+)
+def _sync(context: JobContext) -> dict[str, Any]:
+    host = context.host
+    with _reporting(host), _lease(host, wait_seconds=60, check=context.check) as renew:
+        with open_engine(Connection.of(host), reach_seconds=PING_SECONDS):
+            pass  # One that hangs is told at once; the job's own connection is more patient.
+        result = picture_take(host, context.engine, keep_alive=renew, refresh=True)
+    return asdict(result)
+
+
+def hosts_like(host: Host) -> QuerySet[Host]:
+    """Other hosts that are probably the same engine: same address, or same engine ID.
+
+    Two engines on one machine may report one ID, so this is a reason to warn and never one to refuse.
+    """
+    return hosts_at(address=host.address, engine_id=host.engine_id).exclude(pk=host.pk)
+
+
+def hosts_at(*, address: str, engine_id: str = "") -> QuerySet[Host]:
+    same = Q(address=address)
+    return Host.objects.filter(same | Q(engine_id=engine_id) if engine_id else same)
+
+
+def error_values(host: Host) -> dict[str, str]:
+    """What the sentence of the host's last error names."""
+    return {"host": host.name, **host.error_values}
+
+
+# Taking a picture
+
+
+def host_sync(host_id: int, *, wait_seconds: float = 0) -> None:
+    """Brings a host's picture up to date; a host that does not answer is marked offline.
+
+    Does nothing when another worker is at it for longer than `wait_seconds`, or the host is gone or off.
+    """
+    host = Host.objects.filter(pk=host_id, is_enabled=True).first()
+    if host is None:
+        return
+    with (
+        contextlib.suppress(UserError, EngineCut),
+        _reporting(host),
+        _lease(host, wait_seconds=wait_seconds) as renew,
+        open_engine(Connection.of(host), reach_seconds=PING_SECONDS) as engine,
+    ):
+        picture_take(host, engine, keep_alive=renew)
+
+
+def host_sync_soon(host_id: int) -> None:
+    """The same in a thread of its own: a worker must not be held up by an engine that hangs."""
+    in_background(host_sync, host_id)
+
+
+def picture_take(
+    host: Host, engine: Engine, *, keep_alive: Callable[[], None] = lambda: None, refresh: bool = False
+) -> SyncResult:
+    """Reads who the engine is, where that may have changed, and makes the rows match it. Hold the lease."""
+    if refresh or not host.is_online or engine.version != host.engine_version:
+        with inventory.refusals(host):
+            _facts_write(host, read.info(engine))
+    result = inventory.sync(host, engine, keep_alive=keep_alive, refresh=refresh)
+    host_reached(host)
+    return result
+
+
+def host_reached(host: Host, info: EngineInfo | None = None) -> None:
+    """The host answered: it is online, and what is told of its engine is kept."""
+    if info is not None:
+        _facts_write(host, info)
+    came_back = not host.is_online
+    host.state, host.failure_count, host.error_code = HostState.ONLINE, 0, ""
+    values: dict[str, Any] = {
+        "state": HostState.ONLINE,
+        "failure_count": 0,
+        "next_attempt_at": None,
+        "error_code": "",
+        "error_raw": "",
+    }
+    if came_back:
+        values["state_since"] = timezone.now()
+        transaction.on_commit(lambda: progress.publish("hosts", f"host:{host.pk}", host_id=host.pk))
+    Host.objects.filter(pk=host.pk).update(**values)
+
+
+def _facts_write(host: Host, info: EngineInfo) -> None:
+    facts = asdict(info) | {"registry_mirrors": list(info.registry_mirrors)}
+    if host.engine_id and host.engine_id != info.engine_id:
+        facts |= {"last_event_key": "", "use_known_since": None, "use_known_before_gap": None}
+    for name, value in facts.items():
+        setattr(host, name, value)
+    Host.objects.filter(pk=host.pk).update(**facts)
+
+
+def host_failed(host: Host, error: UserError) -> None:
+    """The host could not be reached: it is offline from now on, and tried again less and less often."""
+    now = timezone.now()
+    host.refresh_from_db(fields=["state", "failure_count"])
+    wait = min(FIRST_WAIT_SECONDS * 2 ** min(host.failure_count, 10), LONGEST_WAIT_SECONDS)
+    values: dict[str, Any] = {
+        "state": HostState.OFFLINE,
+        "failure_count": F("failure_count") + 1,
+        "next_attempt_at": now + timedelta(seconds=wait),
+        "error_at": now,
+        "error_code": error.code,
+        "error_values": error.values,
+        "error_raw": error.raw[:4000],
+    }
+    if host.state != HostState.OFFLINE:
+        values["state_since"] = now
+        logger.warning("%s is offline: %s", host.name, error.code)
+        transaction.on_commit(lambda: progress.publish("hosts", f"host:{host.pk}", host_id=host.pk))
+    Host.objects.filter(pk=host.pk).update(**values)
+
+
+@contextlib.contextmanager
+def _reporting(host: Host) -> Iterator[None]:
+    """Notes on the host why it could not be reached."""
+    try:
+        yield
+    except UserError as error:
+        if error.code != "host_busy":
+            with contextlib.suppress(Host.DoesNotExist):
+                host_failed(host, error)
+        raise
+
+
+@contextlib.contextmanager
+def _lease(
+    host: Host, *, wait_seconds: float = 0, check: Callable[[], None] = lambda: None
+) -> Iterator[Callable[[], None]]:
+    """One sync at a time on one host, whichever process it is in. Raises UserError host_busy.
+
+    Gives a function that renews the lease. A worker that dies leaves it to run out.
+    """
+    worker = f"{socket.gethostname()[:50]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+    deadline = time.monotonic() + wait_seconds
+    while not _lease_take(host, worker):
+        check()
+        if time.monotonic() >= deadline:
+            raise UserError("host_busy", host=host.name)
+        time.sleep(0.2)
+    try:
+        yield lambda: _lease_renew(host, worker)
+    finally:
+        Host.objects.filter(pk=host.pk, sync_worker=worker).update(sync_lease_until=None)
+
+
+def _lease_take(host: Host, worker: str) -> bool:
+    now = timezone.now()
+    free = Q(sync_lease_until=None) | Q(sync_lease_until__lt=now)
+    until = now + timedelta(seconds=LEASE_SECONDS)
+    return bool(Host.objects.filter(free, pk=host.pk).update(sync_lease_until=until, sync_worker=worker))
+
+
+def _lease_renew(host: Host, worker: str) -> None:
+    until = timezone.now() + timedelta(seconds=LEASE_SECONDS)
+    Host.objects.filter(pk=host.pk, sync_worker=worker).update(sync_lease_until=until)
+
+
+_threads = threading.BoundedSemaphore(MOST_THREADS)
+
+
+def in_background(function: Callable[[int], None], argument: int) -> None:
+    """Calls it in a thread with a database connection of its own; in this one when there are too many."""
+    if not _threads.acquire(blocking=False):
+        function(argument)
+        return
+    name = f"{function.__name__}-{argument}"
+    threading.Thread(target=_alone, args=(function, argument), name=name, daemon=True).start()
+
+
+def _alone(function: Callable[[int], None], argument: int) -> None:
+    try:
+        function(argument)
+    except Exception:
+        logger.exception("%s(%s) failed", function.__name__, argument)
+    finally:
+        connection.close()
+        _threads.release()
+
+
+# Checking an address
+
+
+def address_check_start(*, by: User | None, connection: Connection) -> HostCheck:
+    """Has a worker try an address; the page asks for the row until it has ended."""
+    with transaction.atomic():
+        check = HostCheck.objects.create(
+            created_by=by,
+            address=connection.address,
+            use_tls=connection.use_tls,
+            tls_ca=connection.ca,
+            tls_certificate=connection.certificate,
+            tls_key=connection.key,
+        )
+        transaction.on_commit(lambda: wake("images.tasks.check_address", check.pk, queue=QUICK))
+    return check
+
+
+def address_check_soon(check_id: int) -> None:
+    in_background(address_check_carry_out, check_id)
+
+
+def address_check_carry_out(check_id: int) -> None:
+    """Tries the address of a waiting check and writes what came of it; the key is forgotten then."""
+    check = HostCheck.objects.filter(pk=check_id, state=CheckState.WAITING).first()
+    if check is None:
+        return
+    wanted = Connection(check.address, check.use_tls, check.tls_ca, check.tls_certificate, check.tls_key)
+    try:
+        with open_engine(wanted, timeout_seconds=10, reach_seconds=5) as engine:
+            check.result = asdict(read.info(engine))
+        check.state = CheckState.REACHED
+    except UserError as error:
+        check.state, check.error_code = CheckState.FAILED, error.code
+        check.error_values, check.error_raw = error.values, error.raw[:4000]
+    check.tls_key, check.ended_at = "", timezone.now()
+    check.save()
+    progress.publish(f"check:{check.pk}", host_id=None)
+
+
+def checks_forget(now: datetime) -> int:
+    """Deletes old checks; a key that no worker came for does not stay."""
+    return HostCheck.objects.filter(created_at__lt=now - CHECKS_KEPT).delete()[0]
+
+
+# What a watcher notes
+
+
+def watch_began(host: Host, connected_at: datetime, *, is_continuous: bool) -> None:
+    """The events since `connected_at` are followed and the picture was taken after it.
+
+    `is_continuous`: the engine still remembered an event from before the gap, so none in between was lost.
+    """
+    host.refresh_from_db(fields=["use_known_since", "use_known_before_gap"])
+    before = host.use_known_since or host.use_known_before_gap
+    since = before if is_continuous and before else connected_at
+    Host.objects.filter(pk=host.pk).update(
+        watched_since=connected_at, use_known_since=since, use_known_before_gap=None
+    )
+
+
+def watch_ended(hosts: QuerySet[Host]) -> int:
+    """From now on uses may be missed on these hosts: last use is unknown until a watcher is back."""
+    hosts.filter(use_known_since__isnull=False).update(
+        use_known_before_gap=F("use_known_since"), use_known_since=None
+    )
+    return hosts.filter(watched_since__isnull=False).update(watched_since=None)
+
+
+def watches_lapse(now: datetime) -> int:
+    """Opens the gap for hosts whose watcher was killed and could not say so."""
+    silent = Q(watcher_lease_until=None) | Q(watcher_lease_until__lt=now)
+    known = Q(use_known_since__isnull=False) | Q(watched_since__isnull=False)
+    return watch_ended(Host.objects.filter(silent & known))

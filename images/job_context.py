@@ -1,0 +1,212 @@
+"""What an operation is given: its job, its engine, and ways to say how far it is."""
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+from django.db import DatabaseError, connection
+from django.utils import timezone
+
+from images import progress
+from images.engine.client import Connection, Engine, open_engine
+from images.models import ItemState, Job, JobItem, JobLog, JobState
+
+logger = logging.getLogger(__name__)
+
+WATCH_SECONDS = 0.5  # how soon a cancel is noticed
+HEARTBEAT_SECONDS = 5.0
+SEND_SECONDS = 0.25  # progress is told at most this often...
+SAVE_SECONDS = 1.0  # ...and written at most this often
+STOP_SECONDS = 60.0  # an operation that still has not ended by then is left to the reaper
+SMOOTHING = 0.3  # weight of the newest measurement in the rate
+
+
+class JobStopped(Exception):
+    """The job must end: "cancelled" by a person, past its "deadline", or "lost" to another worker."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(reason)
+        self.reason, self.detail = reason, detail
+
+
+class JobContext:
+    """Use as a context manager: while it is open, a thread beats for the job and watches for its end."""
+
+    def __init__(self, job: Job, deadline_seconds: int) -> None:
+        self.job = job
+        self.host = job.host
+        self.result: dict[str, Any] = {}  # kept also when the operation fails
+        self.stop: JobStopped | None = None
+        self._deadline_seconds = deadline_seconds
+        self._deadline = time.monotonic() + deadline_seconds
+        self._engine: Engine | None = None
+        self._cuts: list[Callable[[], None]] = []
+        self._stack = contextlib.ExitStack()
+        self._ended = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, name=f"job-{job.pk}", daemon=True)
+        self._meter = _Meter()
+        self._lines: list[str] = []
+        self._unsaved: dict[str, Any] = {}
+        self._saved_at = self._sent_at = self._logged_at = 0.0
+        self._beat_at = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self._watcher.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._watcher.join(timeout=10)
+        try:
+            self._save()
+            self._flush()
+        finally:
+            # A fault on closing must not hide what came of the operation.
+            with contextlib.suppress(Exception):
+                self._stack.close()
+
+    @property
+    def engine(self) -> Engine:
+        """The host's engine, connected on first use. Raises UserError host_*; EngineCut once stopped."""
+        self.check()
+        if self._engine is None:
+            opened = open_engine(Connection.of(self.host), give_cut=self._cuts.append)
+            self._engine = self._stack.enter_context(opened)
+        return self._engine
+
+    def check(self) -> None:
+        """Raises JobStopped when the job was cancelled, is past its deadline, or is not ours any more."""
+        if self.stop:
+            raise self.stop
+
+    def items(self) -> list[JobItem]:
+        """The items still to be done: a job that is repeated leaves the finished ones alone."""
+        open_states = (ItemState.PENDING, ItemState.RUNNING)
+        return list(self.job.items.filter(state__in=open_states).select_related("copy"))
+
+    def item_done(
+        self,
+        item: JobItem,
+        state: str,
+        *,
+        code: str = "",
+        values: dict[str, str] | None = None,
+        raw: str = "",
+    ) -> None:
+        """Records one item's outcome at once, so that a killed worker leaves the truth behind."""
+        item.state, item.error_code, item.error_values = state, code, values or {}
+        item.error_raw, item.ended_at = raw[:4000], timezone.now()
+        item.save(update_fields=["state", "error_code", "error_values", "error_raw", "ended_at"])
+
+    def progress(self, done: int, total: int, unit: str = "items") -> None:
+        """Says how far it is; told and written only now and then, and always when all is done."""
+        self.check()
+        now = time.monotonic()
+        self._meter.measure(done, now)
+        is_last = 0 < total <= done
+        self._unsaved = {"progress_done": done, "progress_total": total, "progress_unit": unit}
+        if is_last or now - self._saved_at >= SAVE_SECONDS:
+            self._save()
+        if is_last or now - self._sent_at >= SEND_SECONDS:
+            self._sent_at = now
+            self._publish(
+                done=done, total=total, unit=unit, rate=self._meter.rate, left=self._meter.left(done, total)
+            )
+
+    def _save(self) -> None:
+        self._saved_at = time.monotonic()
+        if self._unsaved:
+            values, self._unsaved = self._unsaved, {}
+            self._mine().update(progress_rate=self._meter.rate, **values)
+
+    def log(self, text: str) -> None:
+        """Adds a line to the job's log; lines are gathered for a moment and none is lost."""
+        self._lines.append(text if text.endswith("\n") else text + "\n")
+        if time.monotonic() - self._logged_at >= SAVE_SECONDS:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._logged_at = time.monotonic()
+        if self._lines:
+            text, self._lines = "".join(self._lines), []
+            JobLog.objects.create(job=self.job, text=text)
+            self._publish(log=True)
+
+    def _publish(self, **data: Any) -> None:
+        """To who watches this job; the host's pages hear of its beginning and end only."""
+        event = {"id": self.job.pk, "state": self.job.state} | data
+        progress.publish(f"job:{self.job.pk}", host_id=self.host.pk, data=event)
+
+    def _mine(self) -> Any:
+        """The row, as long as this worker holds the claim."""
+        return Job.objects.filter(pk=self.job.pk, worker=self.job.worker, state=JobState.RUNNING)
+
+    def _watch(self) -> None:
+        """Runs beside the operation: heartbeat, cancel, deadline."""
+        try:
+            while not self._ended.wait(WATCH_SECONDS):
+                if stop := self._look():
+                    self._stop(stop)
+                    return
+        finally:
+            connection.close()
+
+    def _look(self) -> JobStopped | None:
+        """Beats when it is time to; why the job must end, or None. A database that is away is asked again."""
+        try:
+            self._beat()
+            return self._reason_to_stop()
+        except DatabaseError as error:
+            logger.warning("Job %s can not reach the database: %s", self.job.pk, error)
+            connection.close()
+            return None
+
+    def _beat(self) -> None:
+        if time.monotonic() - self._beat_at >= HEARTBEAT_SECONDS:
+            self._mine().update(heartbeat_at=timezone.now())
+            self._beat_at = time.monotonic()
+
+    def _reason_to_stop(self) -> JobStopped | None:
+        if time.monotonic() >= self._deadline:
+            return JobStopped("deadline", f"{self._deadline_seconds} s")
+        found = list(self._mine().values_list("cancel_requested_at", flat=True))
+        if not found:
+            return JobStopped("lost")
+        return JobStopped("cancelled") if found[0] else None
+
+    def _stop(self, stop: JobStopped) -> None:
+        """Orders the end and cuts the engine's connection, which wakes an operation that waits for it."""
+        self.stop = stop
+        give_up_at = time.monotonic() + STOP_SECONDS
+        # The engine may be connected only now: cut again until the operation has ended.
+        while not self._ended.wait(0.1) and time.monotonic() < give_up_at:
+            for cut in self._cuts:
+                cut()
+            with contextlib.suppress(DatabaseError):
+                self._beat()
+
+
+class _Meter:
+    """A smoothed rate, in units a second."""
+
+    def __init__(self) -> None:
+        self.rate = 0.0
+        self._done, self._at = 0, 0.0
+
+    def measure(self, done: int, now: float) -> None:
+        if not self._at or done < self._done:
+            self._done, self._at = done, now
+        elif now - self._at >= SEND_SECONDS:
+            newest = (done - self._done) / (now - self._at)
+            self.rate = newest if not self.rate else SMOOTHING * newest + (1 - SMOOTHING) * self.rate
+            self._done, self._at = done, now
+
+    def left(self, done: int, total: int) -> float | None:
+        """Seconds until the end at the present rate; None when nothing can be said."""
+        return (total - done) / self.rate if self.rate > 0 and total else None

@@ -1,0 +1,261 @@
+"""The life of a job: queued, claimed, watched over, ended. The row is the job; Celery only wakes a worker."""
+
+import logging
+import os
+import socket
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import kombu.exceptions
+import redis
+from celery import current_app
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+from docker.errors import APIError
+
+from images import audit, progress
+from images.engine.client import Connection, EngineCut, translated
+from images.errors import UserError
+from images.job_context import JobContext, JobStopped
+from images.models import AuditEntry, Host, Job, JobItem, JobState, User
+from images.operations import OPERATIONS, Operation
+
+logger = logging.getLogger(__name__)
+
+SILENT_SECONDS = 45  # nine missed heartbeats: the worker is dead, not slow
+ENGINE_SECONDS = 60.0  # how long an engine's answer is waited for, unless an operation says otherwise
+MOST_ATTEMPTS = 3  # a job that takes its worker down with it is not tried for ever
+
+
+@dataclass(frozen=True)
+class ItemInput:
+    """One thing a job is to work on."""
+
+    name: str
+    engine_id: str = ""
+    copy_id: int | None = None
+
+
+def job_start(
+    *,
+    kind: str,
+    host: Host,
+    by: User | None,
+    parameters: dict[str, Any] | None = None,
+    items: Sequence[ItemInput] = (),
+    batch: uuid.UUID | None = None,
+) -> Job:
+    """Makes the row and wakes a worker after the commit. The caller has checked permissions."""
+    operation = OPERATIONS[kind]
+    with transaction.atomic():
+        job = Job.objects.create(
+            kind=kind,
+            host=host,
+            created_by=by,
+            queue=operation.queue,
+            parameters=parameters or {},
+            batch=batch,
+            progress_total=len(items),
+        )
+        JobItem.objects.bulk_create(
+            JobItem(job=job, position=n, name=item.name, engine_id=item.engine_id, copy_id=item.copy_id)
+            for n, item in enumerate(items)
+        )
+        audit.record(
+            by=by, action=f"job.{kind}", target=f"#{job.pk}", host=host, outcome=AuditEntry.Outcome.STARTED
+        )
+        transaction.on_commit(lambda: dispatch(job))
+    return job
+
+
+def dispatch(job: Job) -> None:
+    """Wakes a worker. If that fails the job stays queued and the next tick tries again."""
+    wake("images.tasks.carry_out", job.pk, queue=job.queue)
+    announce(job)
+
+
+def wake(task: str, *arguments: int, queue: str) -> bool:
+    """Sends a task without waiting for a broker that is down; whether it was sent."""
+    try:
+        current_app.send_task(task, args=list(arguments), queue=queue, retry=False)
+    except (kombu.exceptions.OperationalError, redis.RedisError, OSError) as error:
+        logger.warning("%s stays for the next tick: %s", task, error)
+        return False
+    return True
+
+
+def announce(job: Job) -> None:
+    """Tells the pages that a job's state changed."""
+    data = {"id": job.pk, "state": job.state, "done": job.progress_done, "total": job.progress_total}
+    progress.publish(f"job:{job.pk}", "jobs", f"host:{job.host_id}", host_id=job.host_id, data=data)
+
+
+def job_claim(job_id: int) -> Job | None:
+    """Takes a queued job by compare-and-swap; None when it is not there, not queued or somebody else's."""
+    now = timezone.now()
+    job = Job.objects.filter(pk=job_id, state=JobState.QUEUED).select_related("host", "created_by").first()
+    if job is None:
+        return None
+    operation = OPERATIONS.get(job.kind)
+    # The token is new for every claim: a worker that was taken for dead can not write to a job claimed anew.
+    token = f"{socket.gethostname()[:50]}:{os.getpid()}:{uuid.uuid4().hex[:12]}"
+    claimed = Job.objects.filter(pk=job_id, state=JobState.QUEUED).update(
+        state=JobState.RUNNING,
+        worker=token,
+        attempt=F("attempt") + 1,
+        started_at=now,
+        heartbeat_at=now,
+        deadline_at=now + timedelta(seconds=operation.deadline_seconds) if operation else None,
+    )
+    if not claimed:
+        return None
+    job.refresh_from_db(fields=["state", "worker", "attempt", "started_at", "heartbeat_at", "deadline_at"])
+    announce(job)
+    return job
+
+
+def is_quick(job_id: int) -> bool:
+    return Job.objects.filter(pk=job_id, queue="quick").exists()
+
+
+def job_carry_out(job_id: int) -> None:
+    """What a worker does when it is woken. A second delivery of the same task finds nothing to claim."""
+    job = job_claim(job_id)
+    if job is None:
+        return
+    operation = OPERATIONS.get(job.kind)
+    if operation is None:
+        logger.error("Job %s is of the unknown kind %s", job.pk, job.kind)
+        _end(job, JobState.FAILED, error=UserError("unexpected", raw=f"No operation {job.kind!r}"))
+        return
+    with JobContext(job, operation.deadline_seconds) as context:
+        state, error = _handled(operation, context)
+    _end(job, state, error=error, result=context.result)
+
+
+def _handled(operation: Operation, context: JobContext) -> tuple[str, UserError | None]:
+    """Calls the operation; the state its outcome means, and the error to show."""
+    try:
+        # Faults of the connection come out of the SDK raw; an engine that went away is no riddle.
+        with translated(Connection.of(context.host), ENGINE_SECONDS):
+            context.result.update(operation.handler(context))
+    except JobStopped as stopped:
+        return _stopped(stopped)
+    except EngineCut:
+        return _stopped(context.stop or JobStopped("lost"))
+    except UserError as error:
+        return _stopped(context.stop) if context.stop else (JobState.FAILED, error)
+    except APIError as error:
+        if context.stop:
+            return _stopped(context.stop)
+        return JobState.FAILED, UserError("engine_refused", raw=str(error.explanation or error)[:2000])
+    except Exception as error:
+        if context.stop:
+            return _stopped(context.stop)
+        logger.exception("Job %s failed", context.job.pk)
+        return JobState.FAILED, UserError("unexpected", raw=f"{type(error).__name__}: {error}"[:500])
+    return JobState.SUCCEEDED, None
+
+
+def _stopped(stop: JobStopped) -> tuple[str, UserError | None]:
+    if stop.reason == "cancelled":
+        return JobState.CANCELLED, None
+    if stop.reason == "deadline":
+        return JobState.FAILED, UserError("job_deadline", limit=stop.detail)
+    return JobState.LOST, UserError("job_lost")
+
+
+def _end(
+    job: Job, state: str, *, error: UserError | None = None, result: dict[str, Any] | None = None
+) -> None:
+    """Writes how it ended, unless the job was taken from this worker meanwhile."""
+    values: dict[str, Any] = {"state": state, "ended_at": timezone.now(), "result": result or {}}
+    if error:
+        values |= {"error_code": error.code, "error_values": error.values, "error_raw": error.raw[:4000]}
+    if not Job.objects.filter(pk=job.pk, state=JobState.RUNNING, worker=job.worker).update(**values):
+        return
+    job.refresh_from_db()
+    _record_end(job)
+    announce(job)
+
+
+def _record_end(job: Job) -> None:
+    done = AuditEntry.Outcome.DONE if job.state == JobState.SUCCEEDED else AuditEntry.Outcome.FAILED
+    target, state = f"#{job.pk}", job.state
+    by, action = job.created_by, f"job.{job.kind}"
+    audit.record(by=by, action=action, target=target, host=job.host, outcome=done, state=state)
+
+
+def job_cancel(*, by: User, job: Job) -> None:
+    """Asks for the end of a job: at once when queued; a running one is cut off within about a second."""
+    now = timezone.now()
+    asked = {"cancel_requested_at": now, "cancel_requested_by": by}
+    queued = Job.objects.filter(pk=job.pk, state=JobState.QUEUED)
+    with transaction.atomic():
+        if not queued.update(state=JobState.CANCELLED, ended_at=now, **asked):
+            Job.objects.filter(pk=job.pk, state=JobState.RUNNING, cancel_requested_at=None).update(**asked)
+        audit.record(by=by, action="job.cancel", target=f"#{job.pk}", host=job.host)
+    job.refresh_from_db()
+    announce(job)
+
+
+def jobs_reap(now: datetime) -> int:
+    """Marks jobs of silent workers as lost, and queues again what is safe to repeat. Returns how many."""
+    silent = Job.objects.silent_since(now - timedelta(seconds=SILENT_SECONDS)).select_related("host")
+    return sum(_reap(job, now) for job in silent)
+
+
+def _reap(job: Job, now: datetime) -> bool:
+    operation = OPERATIONS.get(job.kind)
+    mine = Job.objects.filter(
+        pk=job.pk, state=JobState.RUNNING, worker=job.worker, heartbeat_at=job.heartbeat_at
+    )
+    again = (
+        operation is not None
+        and operation.repeatable
+        and job.attempt < MOST_ATTEMPTS
+        and not job.cancel_requested_at
+    )
+    if again:
+        reaped = mine.update(state=JobState.QUEUED, worker="")
+    else:
+        reaped = mine.update(state=JobState.LOST, ended_at=now, error_code="job_lost")
+    if reaped:
+        job.refresh_from_db()
+        logger.warning("Job %s lost its worker and is now %s", job.pk, job.state)
+        _after_loss(job)
+    return bool(reaped)
+
+
+def _after_loss(job: Job) -> None:
+    if job.state == JobState.QUEUED:
+        dispatch(job)
+        return
+    _record_end(job)
+    announce(job)
+
+
+def jobs_redispatch(now: datetime) -> int:
+    """Wakes workers again for queued jobs whose message was lost (Redis restarted, or down at the time).
+
+    Only when the queue is empty: then nothing is under way that would wake them.
+    """
+    waiting = Job.objects.filter(state=JobState.QUEUED, created_at__lt=now - timedelta(seconds=10))
+    sent = 0
+    for queue in waiting.order_by().values_list("queue", flat=True).distinct():
+        if _queue_length(queue) == 0:
+            for pk in waiting.filter(queue=queue).order_by("id").values_list("pk", flat=True)[:500]:
+                sent += wake("images.tasks.carry_out", pk, queue=queue)
+    return sent
+
+
+def _queue_length(queue: str) -> int | None:
+    """How many messages wait; None when Redis can not tell."""
+    try:
+        return int(progress.client().llen(queue))
+    except redis.RedisError:
+        return None

@@ -1,0 +1,36 @@
+"""Everything images/ stores."""
+
+from images.models.audit import AuditEntry
+from images.models.host import CheckState, Host, HostCheck, HostGroup, HostState, StoreKind
+from images.models.image import Container, Copy, Image, ImageLayer, Layer, Pin, Reference
+from images.models.job import ItemState, Job, JobItem, JobLog, JobState
+from images.models.people import Grant, Permission, Role, Team, User
+from images.models.sign_in import SignInAttempt
+
+__all__ = [
+    "AuditEntry",
+    "CheckState",
+    "Container",
+    "Copy",
+    "Grant",
+    "Host",
+    "HostCheck",
+    "HostGroup",
+    "HostState",
+    "Image",
+    "ImageLayer",
+    "ItemState",
+    "Job",
+    "JobItem",
+    "JobLog",
+    "JobState",
+    "Layer",
+    "Permission",
+    "Pin",
+    "Reference",
+    "Role",
+    "SignInAttempt",
+    "StoreKind",
+    "Team",
+    "User",
+]

@@ -1,0 +1,71 @@
+"""Celery's side: shells that call one service each. Arguments are ids; a missing row is normal."""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from celery import shared_task
+from django.db.models import Q
+from django.utils import timezone
+
+from images import hosts, jobs
+from images.models import Host
+
+logger = logging.getLogger(__name__)
+
+SYNC_EVERY = timedelta(minutes=10)  # events keep the picture fresh; this catches what they missed
+
+TICKS: list[Callable[[datetime], object]] = []
+
+
+def on_tick(function: Callable[[datetime], object]) -> Callable[[datetime], object]:
+    """Has the function called with the present time every 15 s. Two ticks at once must be harmless."""
+    TICKS.append(function)
+    return function
+
+
+@shared_task
+def carry_out(job_id: int, **_: Any) -> None:
+    """A quick job gets a thread of its own, as syncs do: one that waits for an engine holds up no other."""
+    if jobs.is_quick(job_id):
+        hosts.in_background(jobs.job_carry_out, job_id)
+    else:
+        jobs.job_carry_out(job_id)
+
+
+@shared_task
+def sync_host(host_id: int, **_: Any) -> None:
+    hosts.host_sync_soon(host_id)
+
+
+@shared_task
+def check_address(check_id: int, **_: Any) -> None:
+    hosts.address_check_soon(check_id)
+
+
+@shared_task
+def tick(**_: Any) -> None:
+    """Asks the database what is due. One failing question must not keep the others from being asked."""
+    now = timezone.now()
+    for function in TICKS:
+        try:
+            function(now)
+        except Exception:
+            logger.exception("%s failed on this tick", function.__name__)
+
+
+on_tick(jobs.jobs_reap)
+on_tick(jobs.jobs_redispatch)
+on_tick(hosts.watches_lapse)
+on_tick(hosts.checks_forget)
+
+
+@on_tick
+def sync_due_hosts(now: datetime) -> int:
+    """Wakes a sync for every host whose picture is old and which is not waiting out a failure."""
+    ready = Q(next_attempt_at=None) | Q(next_attempt_at__lte=now)
+    due = Host.objects.due_for_sync(now, every=SYNC_EVERY).filter(ready)
+    return sum(
+        jobs.wake("images.tasks.sync_host", pk, queue="quick") for pk in due.values_list("pk", flat=True)
+    )

@@ -1,0 +1,78 @@
+"""Names of roles and actions in the reader's language."""
+
+from typing import Any
+
+from django import template
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
+
+from images import audit
+from images.models import Host, Job, Role
+from images.operations import OPERATIONS
+
+register = template.Library()
+
+# Stored in English by the migration; these calls bring the names into the catalogue.
+_BUILT_IN_NAMES = (
+    gettext_noop("Viewer"),
+    gettext_noop("Operator"),
+    gettext_noop("Maintainer"),
+    gettext_noop("Admin"),
+)
+
+
+@register.filter
+def role_name(role: Role) -> str:
+    return _(role.name) if role.is_built_in else role.name
+
+
+@register.filter
+def in_set(value: Any, values: Any) -> bool:
+    """`{{ person.pk|in_set:admin_ids }}`, where a template tag takes no `in`."""
+    return value in values
+
+
+@register.filter
+def percent_of(part: int, whole: int) -> str:
+    """For the width of a bar: 0 to 100 with a point, whatever the language; never more than the whole."""
+    return f"{min(100 * part / whole, 100):.2f}" if whole else "0"
+
+
+@register.filter
+def svg(value: float, offset: float = 0) -> str:
+    """A coordinate, with a point whatever the language."""
+    return f"{value + offset:.1f}"
+
+
+@register.filter
+def job_name(job: Job) -> str:
+    """What the job does, in the words of its operation."""
+    known = OPERATIONS.get(job.kind)
+    return str(known.label) if known else job.kind
+
+
+@register.filter
+def action_name(action: str) -> str:
+    return str(audit.action_names().get(action, action))
+
+
+@register.filter
+def detail_value(value: Any) -> str:
+    """A value of an audit entry's detail in one line."""
+    if isinstance(value, list):
+        return ", ".join(str(part) for part in value) or "–"
+    return "–" if value in ("", None) else str(value)
+
+
+@register.filter
+def engine_name(host: Host) -> str:
+    """The product behind the host by its own name: "Docker 28.5.2", "Podman 5.8.6"; a dash when not known."""
+    names = {"docker": "Docker", "podman": "Podman"}
+    return f"{names.get(host.engine_kind, host.engine_kind)} {host.engine_version}".strip() or "–"
+
+
+@register.filter
+def is_watched(host: Host) -> bool:
+    """Whether a watcher holds the host's event stream now."""
+    return host.is_watched(timezone.now())

@@ -1,0 +1,75 @@
+"""How far a job is, in words and numbers; live.js says the same while the page is open."""
+
+from typing import Any
+
+from django import template
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from images.errors import Explanation, explain
+from images.models import ItemState, Job, JobItem
+from images.templatetags.drydock import duration, human_size
+
+register = template.Library()
+
+_ITEM_LOOKS = {
+    ItemState.PENDING: "muted",
+    ItemState.RUNNING: "info",
+    ItemState.REMOVED: "good",
+    ItemState.GONE: "good",
+    ItemState.UNTAGGED: "info",
+    ItemState.SKIPPED: "muted",
+    ItemState.FAILED: "danger",
+    ItemState.UNKNOWN: "warning",
+}
+
+
+@register.filter
+def amount(value: float, unit: str) -> str:
+    """A number of things, or of bytes."""
+    return human_size(int(value)) if unit == "bytes" else f"{value:g}"
+
+
+@register.filter
+def job_rate(job: Job) -> str:
+    """How fast it goes; empty when it does not run or nothing is known yet."""
+    if job.state != "running" or job.progress_rate <= 0:
+        return ""
+    if job.progress_unit == "bytes":
+        return _("%(amount)s/s") % {"amount": human_size(int(job.progress_rate))}
+    return _("%(amount)s/s") % {"amount": f"{job.progress_rate:.3g}"}
+
+
+@register.filter
+def job_left(job: Job) -> str:
+    """How long it will take at the present rate; empty when nothing can be said."""
+    if job.state != "running" or job.progress_rate <= 0 or not job.progress_total:
+        return ""
+    seconds = max(job.progress_total - job.progress_done, 0) / job.progress_rate
+    return _("%(duration)s left") % {"duration": duration(seconds)}
+
+
+@register.filter
+def job_took(job: Job) -> str:
+    """How long it has been running, or ran."""
+    if job.started_at is None:
+        return "–"
+    return duration(((job.ended_at or timezone.now()) - job.started_at).total_seconds())
+
+
+@register.filter
+def problem(row: Job | JobItem) -> Explanation | None:
+    """The stored error in words; None where there is none."""
+    return explain(row.error_code, row.error_values, row.error_raw) if row.error_code else None
+
+
+@register.filter
+def item_look(item: JobItem) -> str:
+    return _ITEM_LOOKS.get(ItemState(item.state), "muted")
+
+
+@register.filter
+def result_bytes(job: Job, name: str) -> Any:
+    """A number of bytes that the operation reported, such as "freed_bytes"; None when it did not."""
+    value = job.result.get(name)
+    return value if isinstance(value, int) else None

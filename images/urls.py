@@ -1,0 +1,52 @@
+"""The addresses of images/."""
+
+from django.urls import path
+
+from images.views import audit, fleet, groups, hosts, image, jobs, overview, pins, removal, team
+
+app_name = "images"
+urlpatterns = [
+    path("", overview.overview, name="overview"),
+    path("overview/figures/", overview.overview_figures, name="overview-figures"),
+    path("overview/jobs/", overview.overview_jobs, name="overview-jobs"),
+    path("overview/space/", overview.overview_space, name="overview-space"),
+    path("health/", overview.health, name="health"),
+    path("images/", fleet.image_list, name="image-list"),
+    path("images/selection/", fleet.image_selection, name="image-selection"),
+    path("images/export/<str:format>/", fleet.image_export, name="image-export"),
+    path("images/remove/", removal.image_remove, name="image-remove"),
+    path("images/<int:pk>/", image.image_detail, name="image-detail"),
+    path("images/<int:pk>/inspect/", image.image_inspect, name="image-inspect"),
+    path("pins/", pins.pin_list, name="pin-list"),
+    path("pins/add/<int:image_pk>/", pins.pin_add, name="pin-add"),
+    path("pins/<int:pk>/remove/", pins.pin_remove, name="pin-remove"),
+    path("hosts/", hosts.host_list, name="host-list"),
+    path("hosts/add/", hosts.host_add, name="host-add"),
+    path("hosts/check/", hosts.host_check_address, name="host-check-address"),
+    path("hosts/checks/<int:pk>/", hosts.host_check_result, name="host-check-result"),
+    path("hosts/<int:pk>/", hosts.host_detail, name="host-detail"),
+    path("hosts/<int:pk>/edit/", hosts.host_edit, name="host-edit"),
+    path("hosts/<int:pk>/check/", hosts.host_check, name="host-check"),
+    path("hosts/<int:pk>/refresh/", hosts.host_refresh, name="host-refresh"),
+    path("hosts/<int:pk>/remove/", hosts.host_remove, name="host-remove"),
+    path("groups/", groups.group_list, name="group-list"),
+    path("groups/add/", groups.group_add, name="group-add"),
+    path("groups/<int:pk>/", groups.group_edit, name="group-edit"),
+    path("groups/<int:pk>/remove/", groups.group_remove, name="group-remove"),
+    path("jobs/", jobs.job_list, name="job-list"),
+    path("jobs/<int:pk>/", jobs.job_detail, name="job-detail"),
+    path("jobs/<int:pk>/cancel/", jobs.job_cancel, name="job-cancel"),
+    path("jobs/<int:pk>/log/", jobs.job_log, name="job-log"),
+    path("team/", team.team, name="team"),
+    path("team/users/add/", team.user_add, name="user-add"),
+    path("team/users/<int:pk>/", team.user_detail, name="user-detail"),
+    path("team/users/<int:pk>/active/", team.user_active, name="user-active"),
+    path("team/users/<int:pk>/password/", team.user_password, name="user-password"),
+    path("team/users/<int:pk>/teams/", team.user_teams, name="user-teams"),
+    path("team/add/", team.team_add, name="team-add"),
+    path("team/<int:pk>/", team.team_edit, name="team-edit"),
+    path("team/<int:pk>/remove/", team.team_remove, name="team-remove"),
+    path("team/<int:pk>/grants/add/", team.grant_add, name="grant-add"),
+    path("team/grants/<int:pk>/remove/", team.grant_remove, name="grant-remove"),
+    path("audit/", audit.audit_list, name="audit-list"),
+]

@@ -1,0 +1,80 @@
+"""The fleet list: every copy on every host that the user may see, with its selection and exports."""
+
+from typing import Any
+
+from django.http import Http404, HttpResponse, QueryDict, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_GET, require_POST
+
+from images import fleet, fleet_export
+from images.fleet import FleetQuery
+from images.forms.fleet import FleetForm
+from images.models import Host, User
+from images.selection import Selection, selection_of
+from images.views.requests import SignedInRequest
+
+
+@require_GET
+def image_list(request: SignedInRequest) -> HttpResponse:
+    """The page; for htmx the list alone, or the copies of one group that is unfolded."""
+    form = FleetForm(request.GET, user=request.user)
+    query = form.query()
+    context: dict[str, Any] = {"form": form, "query": query, "hosts": _pictures(request.user, query)}
+    if query.by:
+        context["groups"] = fleet.fleet_groups(request.user, query)
+    else:
+        context["page"] = fleet.fleet_page(request.user, query)
+    return render(request, f"images/image_list.html{_fragment(request)}", context)
+
+
+def _fragment(request: SignedInRequest) -> str:
+    if not request.htmx or request.htmx.boosted or request.htmx.history_restore_request:
+        return ""
+    return "#group_rows" if (request.htmx.target or "").startswith("group-") else "#fleet"
+
+
+def _pictures(user: User, query: FleetQuery) -> list[Host]:
+    """The hosts whose pictures the list is made of, oldest picture first."""
+    hosts = Host.objects.visible_to(user).only("pk", "name", "state", "synced_at")
+    if query.host is not None:
+        hosts = hosts.filter(pk=query.host)
+    return sorted(hosts, key=lambda host: host.synced_at.timestamp() if host.synced_at else 0)
+
+
+@require_POST
+def image_selection(request: SignedInRequest) -> HttpResponse:
+    """What the selected copies free, host by host."""
+    selection = selected(request)
+    return render(
+        request, "images/_selection.html", {"selection": selection, "query": request.POST.get("query", "")}
+    )
+
+
+def selected(request: SignedInRequest) -> Selection:
+    """The selection that a form or the script sent: ids, or all that match the list's address."""
+    ids = [int(pk) for pk in _sent_ids(request) if pk.isdecimal() and len(pk) < 19]
+    query = None
+    if request.POST.get("all"):
+        query = FleetForm(
+            QueryDict(request.POST.get("query", "").removeprefix("?")), user=request.user
+        ).query()
+    return selection_of(request.user, ids, query)
+
+
+def _sent_ids(request: SignedInRequest) -> list[str]:
+    return [*request.POST.getlist("copy"), *request.POST.get("copies", "").split(",")]
+
+
+@require_GET
+def image_export(request: SignedInRequest, format: str) -> HttpResponseBase:  # noqa: A002 - named by the URL
+    """All copies that match, streamed: CSV, JSON, or engine IDs alone as `docker images -q` prints them."""
+    if format not in fleet_export.FORMATS:
+        raise Http404
+    export = fleet_export.FORMATS[format]
+    query = FleetForm(request.GET, user=request.user).query()
+    response = StreamingHttpResponse(export.lines(request.user, query), content_type=export.content_type)
+    name = f"images-{timezone.now():%Y-%m-%d}.{format}"
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response

@@ -1,0 +1,205 @@
+"""Hosts: the list, a host's page, adding, editing, checking, removing."""
+
+from datetime import timedelta
+from typing import Any, cast
+
+from django.contrib import messages
+from django.db.models import Prefetch
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from images import access
+from images import hosts as services
+from images.engine.client import Connection
+from images.errors import UserError, explain
+from images.forms.hosts import ConnectionForm, HostFilterForm, HostForm
+from images.models import Host, HostCheck, Job, Permission, User
+from images.models.host import CheckState
+from images.templatetags.drydock_people import engine_name
+from images.views.dialogs import dialog, go_to
+
+_form_methods = require_http_methods(["GET", "HEAD", "POST"])
+_secret = sensitive_post_parameters("tls_key")
+# A waiting check is taken up at once by an idle worker.
+_SLOW = timedelta(seconds=15)
+_HEAVY = ("tls_ca", "tls_certificate", "tls_key", "error_raw")
+
+
+def _me(request: HttpRequest) -> User:
+    return cast("User", request.user)
+
+
+def _is_fragment(request: HttpRequest) -> bool:
+    return request.headers.get("HX-Request") == "true" and "HX-History-Restore-Request" not in request.headers
+
+
+@require_safe
+def host_list(request: HttpRequest) -> HttpResponse:
+    user = _me(request)
+    form = HostFilterForm(request.GET, user=user)
+    groups = Prefetch("groups", access.groups_for(user, Permission.VIEW))
+    hosts = form.filter(Host.objects.visible_to(user)).defer(*_HEAVY).prefetch_related(groups)
+    context = {"form": form, "hosts": hosts, "is_filtered": any(request.GET.values())}
+    template = "images/host_list.html#hosts" if _is_fragment(request) else "images/host_list.html"
+    return render(request, template, context)
+
+
+@_secret
+@_form_methods
+def host_add(request: HttpRequest) -> HttpResponse:
+    user = _me(request)
+    access.access_everywhere(user, Permission.MANAGE_HOST)
+    form = HostForm(request.POST or None, request.FILES or None, user=user)
+    if request.method == "POST" and form.is_valid():
+        try:
+            host = services.host_add(by=user, **form.values())
+            messages.success(
+                request, _("%(host)s was added. Its first picture is being taken.") % {"host": host}
+            )
+            return redirect("images:host-detail", pk=host.pk)
+        except UserError as error:
+            form.add_error("name", str(error))
+    return render(request, "images/host_form.html", {"form": form, "host": None})
+
+
+@_secret
+@_form_methods
+def host_edit(request: HttpRequest, *, pk: int) -> HttpResponse:
+    user = _me(request)
+    host = access.access_host(user, pk, Permission.MANAGE_HOST)
+    form = HostForm(request.POST or None, request.FILES or None, user=user, host=host)
+    if request.method == "POST" and form.is_valid():
+        try:
+            services.host_edit(by=user, host=host, **form.values())
+            messages.success(request, _("%(host)s was saved.") % {"host": form.cleaned_data["name"]})
+            return redirect("images:host-detail", pk=pk)
+        except UserError as error:
+            form.add_error("name", str(error))
+    return render(request, "images/host_form.html", {"form": form, "host": host})
+
+
+@_secret
+@require_POST
+def host_check_address(request: HttpRequest) -> HttpResponse:
+    """Tries what stands in the form, before it is saved; of a host that exists, with its stored key."""
+    user, host = _me(request), None
+    if (pk := request.GET.get("host", "")).isdecimal():
+        host = access.access_host(user, int(pk), Permission.MANAGE_HOST)
+    else:
+        access.access_everywhere(user, Permission.MANAGE_HOST)
+    form = ConnectionForm(request.POST, request.FILES, user=user, host=host)
+    if not form.is_valid():
+        return render(request, "images/_host_check.html", {"form": form})
+    check = services.address_check_start(by=user, connection=_connection(form.cleaned_data))
+    return render(request, "images/_host_check.html", _check_context(user, check, host))
+
+
+def _connection(data: dict[str, Any]) -> Connection:
+    return Connection(
+        address=data["address"],
+        use_tls=data["use_tls"],
+        ca=data["tls_ca"],
+        certificate=data["tls_certificate"],
+        key=data["tls_key"],
+    )
+
+
+def _check_context(user: User, check: HostCheck, host: Host | None) -> dict[str, Any]:
+    result, own = check.result, [host.pk] if host else []
+    same = services.hosts_at(address=check.address, engine_id=result.get("engine_id", ""))
+    same = access.restrict_hosts(same, user, Permission.VIEW)
+    facts = Host(engine_kind=result.get("engine_kind", ""), engine_version=result.get("engine_version", ""))
+    return {
+        "check": check,
+        "host": host,
+        "engine": engine_name(facts),
+        "twins": same.exclude(pk__in=own) if check.state == CheckState.REACHED else (),
+        "is_plain": check.address.startswith("tcp:") and not check.use_tls,
+        "is_slow": timezone.now() - check.created_at > _SLOW,
+        "problem": explain(check.error_code, check.error_values, check.error_raw),
+    }
+
+
+@require_POST
+def host_check(request: HttpRequest, *, pk: int) -> HttpResponse:
+    """Tries a saved host as it is."""
+    user = _me(request)
+    host = access.access_host(user, pk, Permission.MANAGE_HOST)
+    check = services.address_check_start(by=user, connection=Connection.of(host))
+    return render(request, "images/_host_check.html", _check_context(user, check, host))
+
+
+@require_safe
+def host_check_result(request: HttpRequest, *, pk: int) -> HttpResponse:
+    """What the worker found out; asked for again until it has. A check is its starter's alone."""
+    user = _me(request)
+    check = access.access_host_check(user, pk)
+    host = request.GET.get("host", "")
+    known = access.access_host(user, int(host)) if host.isdecimal() else None
+    return render(request, "images/_host_check.html", _check_context(user, check, known))
+
+
+@require_safe
+def host_detail(request: HttpRequest, *, pk: int) -> HttpResponse:
+    user = _me(request)
+    host = access.access_host(user, pk)
+    context = {
+        "host": host,
+        "groups": access.groups_for(user, Permission.VIEW).filter(hosts=host),
+        "problem": explain(host.error_code, services.error_values(host), host.error_raw)
+        if host.error_code
+        else None,
+        "twins": access.restrict_hosts(services.hosts_like(host), user, Permission.VIEW),
+        "jobs": Job.objects.visible_to(user).filter(host=host).select_related("created_by")[:8],
+    }
+    template = "images/host_detail.html#live" if _is_fragment(request) else "images/host_detail.html"
+    return render(request, template, context)
+
+
+@require_POST
+def host_refresh(request: HttpRequest, *, pk: int) -> HttpResponse:
+    user = _me(request)
+    host = access.access_host(user, pk)
+    try:
+        services.host_refresh(by=user, host=host)
+        messages.success(request, _("Drydock is taking a new picture of %(host)s.") % {"host": host})
+    except UserError as error:
+        messages.error(request, str(error))
+    return redirect("images:host-detail", pk=pk)
+
+
+@_form_methods
+def host_remove(request: HttpRequest, *, pk: int) -> HttpResponse:
+    user = _me(request)
+    host = access.access_host(user, pk, Permission.MANAGE_HOST)
+    back, error = reverse("images:host-detail", args=[pk]), None
+    if request.method == "POST":
+        try:
+            services.host_remove(by=user, host=host)
+            messages.success(request, _("%(host)s was removed from Drydock.") % {"host": host})
+            return go_to(request, reverse("images:host-list"))
+        except UserError as problem:
+            error = problem
+    title = _("Remove %(host)s from Drydock?") % {"host": host}
+    text = _("Nothing on that machine is touched: images, containers and engine stay. Drydock forgets:")
+    return dialog(
+        request, title=title, text=text, points=_what_goes(host), submit=_("Remove host"), danger=True,
+        error=error, back=back,
+    )  # fmt: skip
+
+
+def _what_goes(host: Host) -> list[str]:
+    copies, jobs, pins = host.copies.count(), host.jobs.count(), host.pins.count()
+    return [
+        ngettext("what it knows of %(n)d image", "what it knows of %(n)d images", copies) % {"n": copies},
+        ngettext("%(n)d job with its log", "%(n)d jobs with their logs", jobs) % {"n": jobs},
+        ngettext("%(n)d pin on this host", "%(n)d pins on this host", pins) % {"n": pins},
+        _("its part in policies, plans and runs"),
+        _("its address and certificates"),
+    ]

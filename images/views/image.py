@@ -1,0 +1,55 @@
+"""One image: where it is, what it is made of, and the raw document."""
+
+import json
+
+from django.core.exceptions import PermissionDenied
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods
+
+from images import access, audit, image_page, pins
+from images.models import Copy, Image
+from images.secrets import masked
+from images.views.requests import SignedInRequest
+
+
+@require_http_methods(["GET", "POST"])
+def image_detail(request: SignedInRequest, *, pk: int) -> HttpResponse:
+    """The page; a POST shows the values that are hidden otherwise, and is written down."""
+    image = access.access_image(request.user, pk)
+    copies = image_page.image_copies(request.user, image)
+    reveal = request.method == "POST"
+    if reveal:
+        _reveal(request, image, copies)
+    context = {
+        "image": image,
+        "copies": copies,
+        "reveal": reveal,
+        "name": copies[0].name,
+        "names": sorted({reference.name for copy in copies for reference in copy.references.all()}),
+        "pins": image_page.image_pins(request.user, image),
+        "stacks": image_page.layer_stacks(request.user, image, copies, reveal=reveal),
+        "configuration": image_page.configuration(image, reveal=reveal),
+        "history": image_page.history(image, reveal=reveal),
+        "has_hidden": image_page.has_hidden(image),
+        "may_reveal": image_page.may_see_secrets(request.user, copies),
+        "may_pin": any(pins.may_pin(request.user, copy.host) for copy in copies),
+    }
+    return render(request, "images/image_detail.html", context)
+
+
+def _reveal(request: SignedInRequest, image: Image, copies: list[Copy]) -> None:
+    if not image_page.may_see_secrets(request.user, copies):
+        raise PermissionDenied(_("Hidden values are for people who may push this image."))
+    audit.record(by=request.user, action="image.reveal", target=copies[0].name)
+
+
+@require_GET
+def image_inspect(request: SignedInRequest, *, pk: int) -> HttpResponse:
+    """The inspect document as the first host gave it, without what looks like a secret."""
+    image = access.access_image(request.user, pk)
+    text = json.dumps(masked(image.inspect), indent=2, sort_keys=True, ensure_ascii=False)
+    if request.htmx:
+        return render(request, "images/_inspect.html", {"text": text})
+    return HttpResponse(text, content_type="application/json")

@@ -1,0 +1,114 @@
+"""Jobs: the list, a job's page, its log, cancelling it."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any, cast
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.db.models import Count
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_safe
+
+from images import access
+from images import jobs as services
+from images.forms.jobs import JobFilterForm
+from images.models import Job, JobItem, JobState, Permission, User
+from images.operations import OPERATIONS
+from images.views.dialogs import dialog, go_to
+
+PAGE_SIZE = 50
+ITEMS_PER_PAGE = 100
+LOG_CHUNKS = 200  # the newest ones on the page; the whole log is a file of its own
+_LONG_WAIT = timedelta(seconds=60)  # a free worker takes a job at once; four ticks would have woken one
+
+
+def _me(request: HttpRequest) -> User:
+    return cast("User", request.user)
+
+
+def _is_fragment(request: HttpRequest) -> bool:
+    return request.headers.get("HX-Request") == "true" and "HX-History-Restore-Request" not in request.headers
+
+
+@require_safe
+def job_list(request: HttpRequest) -> HttpResponse:
+    user = _me(request)
+    form = JobFilterForm(request.GET, user=user)
+    jobs = form.filter(Job.objects.visible_to(user)).select_related("host", "created_by")
+    page = Paginator(jobs, PAGE_SIZE).get_page(request.GET.get("page"))
+    is_filtered = any(value for name, value in request.GET.items() if name != "page")
+    context = {"form": form, "page": page, "is_filtered": is_filtered}
+    template = "images/job_list.html#job_table" if _is_fragment(request) else "images/job_list.html"
+    return render(request, template, context)
+
+
+@require_safe
+def job_detail(request: HttpRequest, *, pk: int) -> HttpResponse:
+    user = _me(request)
+    job = access.access_job(user, pk)
+    template = "images/job_detail.html#job_live" if _is_fragment(request) else "images/job_detail.html"
+    return render(request, template, _detail(request, user, job))
+
+
+def _detail(request: HttpRequest, user: User, job: Job) -> dict[str, Any]:
+    # In their own order, never by state: rows must not jump while one watches.
+    items = JobItem.objects.filter(job=job).select_related("copy")
+    chunks = list(job.log.order_by("-id").values_list("text", flat=True)[: LOG_CHUNKS + 1])
+    counts = dict(items.order_by().values_list("state").annotate(Count("id")))
+    return {
+        "job": job,
+        "page": Paginator(items, ITEMS_PER_PAGE).get_page(request.GET.get("page")),
+        "failed_count": counts.get("failed", 0) + counts.get("unknown", 0),
+        "log": "".join(reversed(chunks[:LOG_CHUNKS])),
+        "is_log_cut": len(chunks) > LOG_CHUNKS,
+        "siblings": _siblings(user, job),
+        "may_cancel": access.can(user, _permission(job), job.host_id),
+        "waits_long": job.state == JobState.QUEUED and timezone.now() - job.created_at > _LONG_WAIT,
+    }
+
+
+def _siblings(user: User, job: Job) -> list[Job]:
+    """Every job of the same click that the user may see, this one included; none when it is alone."""
+    if job.batch is None:
+        return []
+    jobs = Job.objects.visible_to(user).filter(batch=job.batch).select_related("host").order_by("host__name")
+    return list(jobs) if len(jobs) > 1 else []
+
+
+def _permission(job: Job) -> Permission:
+    """What it takes to cancel it: the same as to start it. A kind that is gone is the host managers'."""
+    operation = OPERATIONS.get(job.kind)
+    return operation.permission if operation else Permission.MANAGE_HOST
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def job_cancel(request: HttpRequest, *, pk: int) -> HttpResponse:
+    user = _me(request)
+    job = access.access_job(user, pk, _permission(access.access_job(user, pk)))
+    url = reverse("images:job-detail", args=[pk])
+    if request.method == "POST":
+        services.job_cancel(by=user, job=job)
+        if not job.is_open and job.state != JobState.CANCELLED:
+            messages.info(request, _("The job had ended already."))
+        return go_to(request, url)
+    text = _("What was done stays done. What was not begun is left alone.")
+    return dialog(
+        request, title=_("Cancel this job?"), submit=_("Cancel the job"), text=text, danger=True, back=url
+    )
+
+
+@require_safe
+def job_log(request: HttpRequest, *, pk: int) -> StreamingHttpResponse:
+    """The whole log as a text file; read row by row, because a build writes a lot."""
+    job = access.access_job(_me(request), pk)
+    headers = {"Content-Disposition": f'inline; filename="job-{pk}.log"', "X-Content-Type-Options": "nosniff"}
+    return StreamingHttpResponse(_log_texts(job), content_type="text/plain; charset=utf-8", headers=headers)
+
+
+def _log_texts(job: Job) -> Iterator[str]:
+    yield from job.log.values_list("text", flat=True).iterator(chunk_size=100)

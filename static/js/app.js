@@ -1,0 +1,56 @@
+// The few behaviours that HTML has no attribute for.
+
+// htmx: the CSRF token goes along with every request that changes something.
+document.addEventListener("htmx:configRequest", (event) => {
+  event.detail.headers["X-CSRFToken"] = document.querySelector("meta[name=csrf-token]").content;
+});
+
+// A fragment that holds a <dialog data-open> is shown as a modal as soon as it arrives.
+document.addEventListener("htmx:load", (event) => {
+  const dialog = event.target.matches?.("dialog[data-open]") ? event.target : event.target.querySelector?.("dialog[data-open]");
+  if (dialog && !dialog.open) {
+    dialog.addEventListener("close", () => dialog.remove());
+    dialog.showModal();
+  }
+});
+
+document.addEventListener("click", (event) => {
+  const closer = event.target.closest("[data-close]");
+  if (closer) closer.closest("dialog")?.close();
+  if (event.target.matches?.("dialog")) event.target.close(); // the backdrop
+  const copier = event.target.closest("[data-copy]");
+  if (copier) {
+    navigator.clipboard?.writeText(copier.dataset.copy);
+    copier.classList.add("is-copied");
+    setTimeout(() => copier.classList.remove("is-copied"), 1200);
+  }
+  // Takes away a part of a form; without a script the button asks the server to do it.
+  const remover = event.target.closest("[data-remove]");
+  if (remover) {
+    event.preventDefault();
+    remover.closest(remover.dataset.remove)?.remove();
+  }
+  // Open menus close when something else is clicked.
+  for (const menu of document.querySelectorAll("details.menu[open]")) {
+    if (!menu.contains(event.target)) menu.open = false;
+  }
+});
+
+// "/" goes to the search field, as in most tools of the trade.
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "/" || event.ctrlKey || event.metaKey || event.target.closest("input, textarea, select")) return;
+  const search = document.querySelector("input[type=search]");
+  if (search) {
+    event.preventDefault();
+    search.focus();
+  }
+});
+
+// A request that failed says so instead of leaving the page as if nothing had happened.
+for (const name of ["htmx:responseError", "htmx:sendError", "htmx:timeout"]) {
+  document.addEventListener(name, (event) => {
+    const place = document.getElementById("flash");
+    const template = document.getElementById(event.detail.xhr?.status === 403 ? "flash-forbidden" : "flash-failed");
+    if (place && template) place.replaceChildren(template.content.cloneNode(true));
+  });
+}

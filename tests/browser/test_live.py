@@ -1,0 +1,94 @@
+"""Pages that change by themselves: one stream for the whole browser, however many tabs."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+import pytest
+from django.utils import timezone
+
+from images import progress
+from images.models import Job
+from tests import factories
+from tests.browser.plugin import LiveSite, sign_in
+
+if TYPE_CHECKING:
+    from playwright.sync_api import BrowserContext, Page
+
+pytestmark = [pytest.mark.browser, pytest.mark.services]
+
+
+@pytest.fixture(autouse=True)
+def same_redis(live_site: LiveSite, redis_url: str, settings: Any) -> Iterator[None]:
+    """The test tells the pages what a worker would."""
+    settings.REDIS_URL = redis_url
+    with mock.patch.object(progress, "_client", None), mock.patch.object(progress, "_silent_until", 0.0):
+        yield
+        progress.client().close()
+
+
+@pytest.fixture
+def job(live_site: LiveSite) -> Job:
+    factories.make_admin("root")
+    return Job.objects.create(
+        kind="remove", host=factories.make_host("ci-1"), state="running", worker="test", progress_total=1000,
+        started_at=timezone.now(), heartbeat_at=timezone.now(),
+    )  # fmt: skip
+
+
+def tell(job: Job, **data: Any) -> None:
+    progress.publish(f"job:{job.pk}", host_id=job.host_id, data={"id": job.pk, "state": "running"} | data)
+
+
+def test_progress_moves_and_the_end_shows_without_a_reload(page: "Page", job: Job) -> None:
+    sign_in(page, "root")
+    page.goto(f"/jobs/{job.pk}/")
+    page.evaluate("window.sameDocument = true")
+    Job.objects.filter(pk=job.pk).update(progress_done=250, progress_rate=5.0)
+    tell(job, done=250, total=1000, unit="items", rate=5.0, left=150.0)
+    page.locator("[data-live-field=done]", has_text="250").wait_for()
+    assert page.locator("progress").first.get_attribute("value") == "250"
+    page.locator("[data-live-field=left]", has_text="left").wait_for()
+    Job.objects.filter(pk=job.pk).update(state="succeeded", ended_at=timezone.now(), progress_done=1000)
+    tell(job, state="succeeded")
+    page.locator(".badge", has_text="Succeeded").wait_for()
+    assert page.evaluate("window.sameDocument") is True
+
+
+def test_eight_tabs_are_all_live(page: "Page", context: "BrowserContext", job: Job) -> None:
+    """Browsers open six connections to a server: a stream for each tab would leave none for the seventh."""
+    sign_in(page, "root")
+    tabs = [page, *(context.new_page() for _ in range(7))]
+    for tab in tabs:
+        tab.goto(f"/jobs/{job.pk}/", timeout=10_000)
+    Job.objects.filter(pk=job.pk).update(progress_done=77)
+    tell(job, done=77, total=1000, unit="items", rate=1.0, left=9.0)
+    for tab in tabs:
+        tab.bring_to_front()
+        tab.locator("[data-live-field=done]", has_text="77").wait_for()
+
+
+def test_page_shows_the_truth_after_a_reload_without_script(
+    context: "BrowserContext", page: "Page", job: Job
+) -> None:
+    sign_in(page, "root")
+    browser = context.browser
+    assert browser is not None
+    plain = browser.new_context(
+        java_script_enabled=False, storage_state=context.storage_state(), base_url=str(page.url)
+    )
+    view = plain.new_page()
+    view.goto(f"/jobs/{job.pk}/")
+    Job.objects.filter(pk=job.pk).update(state="failed", error_code="job_lost", ended_at=timezone.now())
+    view.reload()
+    view.get_by_text("The worker that carried this out went silent.").wait_for()
+    plain.close()
+
+
+def test_job_is_cancelled_from_its_page(page: "Page", job: Job) -> None:
+    Job.objects.filter(pk=job.pk).update(state="queued", worker="", started_at=None)
+    sign_in(page, "root")
+    page.goto(f"/jobs/{job.pk}/")
+    page.get_by_role("link", name="Cancel this job").click()
+    page.get_by_role("button", name="Cancel the job").click()
+    page.locator(".badge", has_text="Cancelled").wait_for()

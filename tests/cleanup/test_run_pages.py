@@ -1,0 +1,273 @@
+"""The pages of runs: the list, one run while it works and afterwards, and what other pages show of runs."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from cleanup.models import CleanupSwitch, Run, RunState
+from images.models import Host, HostGroup, ItemState, User
+from tests import factories
+from tests.cleanup import rows
+
+pytestmark = pytest.mark.django_db
+HTMX = {"HX-Request": "true"}
+
+
+@pytest.fixture
+def group() -> HostGroup:
+    return HostGroup.objects.create(name="ci")
+
+
+@pytest.fixture
+def host(group: HostGroup) -> Host:
+    return factories.make_host("runner", groups=(group,))
+
+
+@pytest.fixture
+def other() -> Host:
+    return factories.make_host("prod")
+
+
+def signed_in(client: Client, role: str = "viewer", group: HostGroup | None = None) -> User:
+    user = factories.make_user()
+    factories.grant(user, role, group)
+    client.force_login(user)
+    return user
+
+
+def made(*hosts: Host, state: RunState = RunState.SUCCEEDED, **fields: Any) -> Run:
+    plan = rows.make_plan(rows.make_policy(hosts=hosts))
+    for host in hosts:
+        rows.add_host(plan, host, removed=2)
+    return rows.make_run(plan, state, **fields)
+
+
+def text_of(client: Client, name: str, *args: Any, **query: Any) -> str:
+    return " ".join(client.get(reverse(f"cleanup:{name}", args=args), query).content.decode().split())
+
+
+def test_list_says_what_each_run_promised_and_freed(client: Client, host: Host) -> None:
+    signed_in(client)
+    made(host, freed_bytes=1_500_000)
+    page = text_of(client, "run-list")
+    assert "2.00 MB" in page
+    assert "1.50 MB" in page
+
+
+def test_list_says_who_started_a_run(client: Client, host: Host) -> None:
+    signed_in(client)
+    made(host, started_by=factories.make_user("grace"))
+    made(host, slot=timezone.now())
+    page = text_of(client, "run-list")
+    assert "grace" in page
+    assert "Schedule</td>" in page
+
+
+def test_list_leaves_out_runs_on_invisible_hosts(
+    client: Client, host: Host, other: Host, group: HostGroup
+) -> None:
+    signed_in(client, "viewer", group)
+    seen, hidden = made(host), made(other)
+    page = text_of(client, "run-list")
+    assert f"#{seen.pk}<" in page
+    assert f"#{hidden.pk}<" not in page
+    assert client.get(reverse("cleanup:run-detail", args=[hidden.pk])).status_code == 404
+
+
+def test_list_is_filtered_by_state_starter_policy_and_host(client: Client, host: Host, other: Host) -> None:
+    signed_in(client)
+    waiting = made(host, state=RunState.WAITING, slot=timezone.now())
+    ended = made(other)
+    url = reverse("cleanup:run-list")
+    for query, expected in (
+        ({"state": "open"}, {waiting}),
+        ({"state": "succeeded"}, {ended}),
+        ({"started": "schedule"}, {waiting}),
+        ({"started": "person"}, {ended}),
+        ({"policy": ended.policy_id}, {ended}),
+        ({"host": other.pk}, {ended}),
+        ({"state": "nonsense"}, {waiting, ended}),
+    ):
+        assert set(client.get(url, query).context["page"]) == expected, query
+
+
+def test_empty_list_says_what_to_do_next(client: Client) -> None:
+    signed_in(client)
+    assert "Nothing has run yet" in text_of(client, "run-list")
+
+
+def test_run_says_promised_and_freed_per_host_and_in_all(client: Client, host: Host, other: Host) -> None:
+    signed_in(client)
+    page = text_of(client, "run-detail", made(host, other).pk)
+    assert page.count("2.00 MB</span>, freed") == 2
+    assert "Exactly what was promised." in page
+    assert "4.00 MB" in page
+
+
+def test_run_that_freed_less_does_not_claim_to_be_exact(client: Client, host: Host) -> None:
+    signed_in(client)
+    assert "Exactly what was promised." not in text_of(client, "run-detail", made(host, freed_bytes=1).pk)
+
+
+def test_open_run_follows_its_events_and_an_ended_one_does_not(client: Client, host: Host) -> None:
+    signed_in(client)
+    running, ended = made(host, state=RunState.RUNNING), made(host)
+    assert f'data-live="run:{running.pk}"' in text_of(client, "run-detail", running.pk)
+    assert "data-live=" not in text_of(client, "run-detail", ended.pk)
+
+
+def test_item_says_its_outcome_and_why(client: Client, host: Host) -> None:
+    signed_in(client)
+    run = made(host, state=RunState.PARTIAL)
+    item = run.host_runs.get().host_plan.items.first()
+    assert item
+    item.state, item.outcome_code, item.outcome_values = (
+        ItemState.SKIPPED,
+        "image_in_use",
+        {"container": "db-1"},
+    )
+    item.outcome_raw = "conflict: container 4711 is using it"
+    item.save()
+    page = text_of(client, "run-detail", run.pk)
+    assert "Skipped: 1" in page
+    assert "In use by the container db-1." in page
+    assert "container 4711 is using it" in page
+
+
+def test_items_are_filtered_by_outcome_and_text(client: Client, host: Host) -> None:
+    signed_in(client)
+    run = made(host, state=RunState.PARTIAL)
+    failed, removed = run.host_runs.get().host_plan.items.all()
+    failed.state = ItemState.FAILED
+    failed.save()
+    removed.name = "acme/needle:1"
+    removed.save()
+    url = reverse("cleanup:run-items", args=[run.pk, host.pk])
+    assert list(client.get(url, {"state": "failed"}).context["page"]) == [failed]
+    assert list(client.get(url, {"q": "NEEDLE"}).context["page"]) == [removed]
+
+
+def test_run_counts_the_hosts_one_may_not_see(
+    client: Client, host: Host, other: Host, group: HostGroup
+) -> None:
+    signed_in(client, "viewer", group)
+    run = made(host, other)
+    page = text_of(client, "run-detail", run.pk)
+    assert "1 host more that you may not see" in page
+    assert "prod" not in page
+    for name in ("run-items", "run-host"):
+        assert client.get(reverse(f"cleanup:{name}", args=[run.pk, other.pk])).status_code == 404
+        assert client.get(reverse(f"cleanup:{name}", args=[run.pk, host.pk])).status_code == 200
+
+
+def test_disturbed_host_is_said(client: Client, host: Host) -> None:
+    signed_in(client)
+    run = made(host)
+    run.host_runs.update(was_disturbed=True)
+    assert "Something else changed the images of this host" in text_of(client, "run-detail", run.pk)
+
+
+def test_late_run_says_when_it_was_due(client: Client, host: Host) -> None:
+    signed_in(client)
+    run = made(host, slot=timezone.now() - timedelta(hours=5), is_late=True)
+    assert "Drydock was not running then" in text_of(client, "run-detail", run.pk)
+
+
+def test_waiting_run_offers_its_number_and_bytes_to_who_may_approve(client: Client, host: Host) -> None:
+    run = made(host, state=RunState.WAITING, waiting_reason="limit")
+    signed_in(client, "maintainer")
+    assert "Approve: remove 2 images, free 2.00 MB" in text_of(client, "run-detail", run.pk)
+    signed_in(client, "viewer")
+    page = text_of(client, "run-detail", run.pk)
+    assert "Approve:" not in page
+    assert "needs the permission “Run cleanup” on all its hosts" in page
+
+
+@pytest.mark.parametrize("action", ["run-approve", "run-cancel"])
+def test_who_may_not_run_cleanup_on_all_its_hosts_can_not_approve_or_cancel(
+    client: Client, host: Host, other: Host, group: HostGroup, action: str
+) -> None:
+    run = made(host, other, state=RunState.WAITING)
+    signed_in(client, "maintainer", group)
+    assert client.post(reverse(f"cleanup:{action}", args=[run.pk])).status_code == 403
+    run.refresh_from_db()
+    assert run.state == RunState.WAITING
+
+
+def test_cancelling_asks_first(client: Client, host: Host) -> None:
+    signed_in(client, "maintainer")
+    run = made(host, state=RunState.WAITING)
+    url = reverse("cleanup:run-cancel", args=[run.pk])
+    assert "<dialog data-open" in client.get(url, headers=HTMX).content.decode()
+    client.post(url)
+    run.refresh_from_db()
+    assert run.state == RunState.CANCELLED
+
+
+def test_paused_cleanup_is_said_on_a_run(client: Client, host: Host) -> None:
+    signed_in(client)
+    CleanupSwitch.objects.create(is_paused=True, reason="Audit week", changed_by=factories.make_user("grace"))
+    page = text_of(client, "run-detail", made(host).pk)
+    assert "All cleanup is paused." in page
+    assert "grace" in page
+    assert "Audit week" in page
+
+
+def test_host_fragment_says_how_often_the_promise_was_kept(client: Client, host: Host) -> None:
+    signed_in(client)
+    made(host)
+    wrong, disturbed = made(host), made(host)
+    wrong.host_runs.update(freed_bytes=1)
+    disturbed.host_runs.update(freed_bytes=1, was_disturbed=True)
+    assert "1 of 2 freed exactly what was promised" in text_of(client, "host-runs", host.pk)
+
+
+def test_host_fragment_of_an_invisible_host_is_not_found(
+    client: Client, other: Host, group: HostGroup
+) -> None:
+    signed_in(client, "viewer", group)
+    assert client.get(reverse("cleanup:host-runs", args=[other.pk])).status_code == 404
+
+
+def test_overview_sums_the_last_30_days_of_visible_hosts(
+    client: Client, host: Host, other: Host, group: HostGroup
+) -> None:
+    signed_in(client, "viewer", group)
+    made(host)
+    made(other)
+    made(host, ended_at=timezone.now() - timedelta(days=31))
+    overview = client.get(reverse("cleanup:overview-fragment")).context["overview"]
+    assert (overview.promised_bytes, overview.freed_bytes, overview.run_count) == (2_000_000, 2_000_000, 1)
+
+
+def test_overview_names_runs_that_wait_and_policies_that_need_a_look(client: Client, host: Host) -> None:
+    signed_in(client)
+    run = made(host, state=RunState.WAITING)
+    page = text_of(client, "overview-fragment")
+    assert f"A run of “{run.policy}” waits for approval." in page
+    assert f"“{run.policy}” needs a look" in page
+
+
+def test_pages_cost_the_same_queries_whatever_the_number_of_rows(client: Client, host: Host) -> None:
+    signed_in(client)
+
+    def queries(name: str, *args: Any) -> int:
+        with CaptureQueriesContext(connection) as captured:
+            assert client.get(reverse(f"cleanup:{name}", args=args)).status_code == 200
+        return len(captured)
+
+    small = made(host)
+    before = [queries("run-list"), queries("run-detail", small.pk), queries("host-runs", host.pk)]
+    before.append(queries("overview-fragment"))
+    big = made(host, *[factories.make_host() for _ in range(6)], started_by=factories.make_user())
+    for _ in range(4):
+        made(host, started_by=factories.make_user())
+    after = [queries("run-list"), queries("run-detail", big.pk), queries("host-runs", host.pk)]
+    after.append(queries("overview-fragment"))
+    assert after == before

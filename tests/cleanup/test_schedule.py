@@ -1,0 +1,67 @@
+"""The schedule: daylight saving, and what can not be read."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from cleanup import schedule
+from cleanup.schedule import ScheduleError
+
+
+def local(cron: str, zone: str, after: datetime, count: int) -> list[str]:
+    zoned = schedule.zone_of(zone)
+    return [
+        f"{moment.astimezone(zoned):%m-%d %H:%M}" for moment in schedule.next_times(cron, zone, after, count)
+    ]
+
+
+def test_time_that_spring_skips_fires_once_when_the_clock_has_moved_on() -> None:
+    start = datetime(2026, 3, 28, 0, 0, tzinfo=UTC)
+    assert local("30 2 * * *", "Europe/Berlin", start, 3) == ["03-28 02:30", "03-29 03:00", "03-30 02:30"]
+
+
+def test_time_that_autumn_repeats_fires_once() -> None:
+    start = datetime(2026, 10, 24, 12, tzinfo=UTC)
+    times = schedule.next_times("30 2 * * *", "Europe/Berlin", start, 2)
+    assert times == [datetime(2026, 10, 25, 0, 30, tzinfo=UTC), datetime(2026, 10, 26, 1, 30, tzinfo=UTC)]
+
+
+def test_asking_again_inside_the_repeated_hour_gives_the_next_day() -> None:
+    between = datetime(2026, 10, 25, 0, 45, tzinfo=UTC)
+    assert schedule.next_time("30 2 * * *", "Europe/Berlin", between) == datetime(
+        2026, 10, 26, 1, 30, tzinfo=UTC
+    )
+
+
+def test_time_is_strictly_later() -> None:
+    slot = datetime(2026, 6, 1, 3, 0, tzinfo=UTC)
+    assert schedule.next_time("0 3 * * *", "UTC", slot) == slot + timedelta(days=1)
+
+
+def test_latest_of_many_missed_times() -> None:
+    start = datetime(2026, 6, 1, 3, 0, tzinfo=UTC)
+    assert schedule.last_time(
+        "0 3 * * *", "UTC", start, start + timedelta(days=5, hours=2)
+    ) == start + timedelta(days=5)
+    assert schedule.last_time("0 3 * * *", "UTC", start, start + timedelta(hours=2)) == start
+
+
+@pytest.mark.parametrize(
+    ("cron", "zone", "field", "code"),
+    [
+        ("* * * *", "UTC", "schedule", "bad_cron_fields"),
+        ("* * * * * *", "UTC", "schedule", "bad_cron_fields"),
+        ("61 * * * *", "UTC", "schedule", "bad_cron"),
+        ("0 0 30 2 *", "UTC", "schedule", "bad_cron"),
+        ("0 3 * * *", "Mars/Olympus", "time_zone", "bad_time_zone"),
+        ("0 3 * * *", "../etc/passwd", "time_zone", "bad_time_zone"),
+    ],
+)
+def test_what_is_wrong_is_told_by_field(cron: str, zone: str, field: str, code: str) -> None:
+    with pytest.raises(ScheduleError) as error:
+        schedule.check(cron, zone)
+    assert (error.value.field, error.value.code) == (field, code)
+
+
+def test_words_say_what_the_expression_says() -> None:
+    assert schedule.in_words("30 2 * * 1-5") == "At 02:30 on Monday through Friday"

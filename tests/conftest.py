@@ -1,0 +1,161 @@
+"""Fixtures every test may use: engines, Redis, the running site and a browser, all private and all real."""
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from django.db.models.signals import post_migrate
+
+from config.demo import engines
+from config.demo.engines import PrivateEngine
+from config.redis_server import RedisServer
+from images import access
+from images.models import Role
+
+pytest_plugins = ["tests.browser.plugin"]
+
+LEFT_OUT: dict[str, int] = {}
+"""Why tests were left out, and how many."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leaves out what can not run on this machine; says so at the end, and fails where CI is set."""
+    kinds = (("engine", engines.why_not), ("browser", _why_no_browser), ("gettext", _why_no_gettext))
+    for mark, why_not in kinds:
+        marked = [item for item in items if item.get_closest_marker(mark)]
+        if marked and (reason := why_not()):
+            LEFT_OUT[f"{mark} tests: {reason}"] = len(marked)
+            for item in marked:
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if LEFT_OUT and os.environ.get("CI", "").lower() in {"1", "true", "yes"}:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    for reason, count in LEFT_OUT.items():
+        terminalreporter.write_line(f"LEFT OUT {count} {reason}", yellow=True)
+
+
+def _why_no_gettext() -> str:
+    return "" if shutil.which("xgettext") else "gettext is not installed"
+
+
+def _why_no_browser() -> str:
+    return "" if shutil.which("chromium") or shutil.which("google-chrome") else "no chromium is installed"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _roles_survive_a_flush() -> None:
+    """A transactional test empties every table, the built-in roles that a migration wrote included."""
+    post_migrate.connect(_write_roles, dispatch_uid="tests")
+
+
+def _write_roles(using: str, **kwargs: Any) -> None:
+    from django.db import connections
+
+    if Role._meta.db_table not in connections[using].introspection.table_names():
+        return
+    for position, (slug, (name, permissions)) in enumerate(access.BUILT_IN_ROLES.items()):
+        values = {"name": name, "permissions": sorted(permissions), "is_built_in": True, "position": position}
+        Role.objects.using(using).get_or_create(slug=slug, defaults=values)
+
+
+# Engines
+
+
+@pytest.fixture(scope="session")
+def work_directory() -> Iterator[Path]:
+    """A short path on a real disk: sockets and overlay mounts are below it."""
+    path = Path(tempfile.mkdtemp(prefix="drydock-e-"))
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def _shared_engine(work_directory: Path) -> Iterator[PrivateEngine]:
+    engine = PrivateEngine(work_directory / "shared", "shared")
+    engine.start()
+    yield engine
+    engine.destroy()
+
+
+@pytest.fixture
+def engine(_shared_engine: PrivateEngine) -> PrivateEngine:
+    """A private engine, empty at the start of each test. Whoever stops or kills it may leave it so."""
+    if not _shared_engine.is_running:
+        _shared_engine.start()
+    _shared_engine.cont()
+    _shared_engine.wipe()
+    return _shared_engine
+
+
+@pytest.fixture
+def make_engine(work_directory: Path) -> Iterator[Callable[..., PrivateEngine]]:
+    """Starts further engines: `make_engine("b", tcp_port=0)`; a port of 0 takes a free one."""
+    started: list[PrivateEngine] = []
+
+    def make(
+        name: str = "", *, tcp_port: int | None = None, arguments: tuple[str, ...] = ()
+    ) -> PrivateEngine:
+        name = name or f"engine{len(started)}"
+        directory = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=work_directory))
+        engine = PrivateEngine(directory, name, free_port() if tcp_port == 0 else tcp_port, arguments)
+        started.append(engine)
+        return engine.start()
+
+    yield make
+    for engine in started:
+        engine.destroy()
+
+
+@pytest.fixture
+def hung_port() -> Iterator[int]:
+    """A port of 127.0.0.1 that accepts connections and never answers: a host that hangs."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
+        yield server.getsockname()[1]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+# Redis and PostgreSQL
+
+
+@pytest.fixture(scope="session")
+def redis_server(work_directory: Path) -> Iterator[RedisServer]:
+    server = RedisServer(work_directory / "redis", is_durable=False).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> str:
+    """A private Redis, empty at the start of each test; a test that killed it gets a new one."""
+    if not redis_server.is_running:
+        redis_server.start()
+    with redis.Redis.from_url(redis_server.url) as client:
+        client.flushall()
+    return redis_server.url
+
+
+def run(*command: str, **environment: str) -> str:
+    """Runs a command in the project and gives its output; raises with the output when it fails."""
+    result = subprocess.run(
+        command, cwd=Path(__file__).parent.parent, env=os.environ | environment, text=True, timeout=120,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stdout
+    return result.stdout

@@ -1,0 +1,73 @@
+"""The proof of freed bytes: what Drydock promises against what the engine's own total drops by."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from config.demo.engines import PrivateEngine
+from images import inventory
+from images.engine.client import Connection, Engine, open_engine
+from images.engine.read import info, layers_size
+from images.engine.remove import remove_copy
+from images.holdings import host_holdings
+from images.layers import Freed
+from images.models import Copy, Host, ItemState
+from images.removal import stored_bytes
+from tests import factories
+
+
+@dataclass(frozen=True)
+class Proof:
+    """A promise and what came of it, in bytes."""
+
+    promised: Freed
+    layers_size_drop: int  # of the engine's `LayersSize`
+    freed: int  # as Drydock measures it: with the layers that only containers hold
+    states: tuple[ItemState, ...]
+
+
+def registered(address: str) -> Host:
+    """A host row for an engine, with what the engine says of itself, and synced."""
+    host = factories.make_host(address=address)
+    with open_engine(Connection.of(host)) as engine:
+        facts = info(engine)
+        host.store_kind, host.engine_kind = facts.store_kind, facts.engine_kind
+        host.save()
+        inventory.sync(host, engine)
+    host.refresh_from_db()
+    return host
+
+
+def prove(host: Host, names: Iterable[str], *, force: bool = False) -> Proof:
+    """Syncs, removes the named copies (a reference, or an engine ID) for real, and syncs again."""
+    with open_engine(Connection.of(host)) as engine:
+        inventory.sync(host, engine)
+        host.refresh_from_db()
+        copies = [find(host, name) for name in names]
+        holdings = host_holdings(host)
+        keys = [copy.pk for copy in copies]
+        promised = holdings.freed(holdings.removable(keys))
+        before, raw_before = stored_bytes(host, engine), layers_size(engine)
+        by_pk = {copy.pk: copy for copy in Copy.objects.filter(host=host)}
+        states = tuple(_remove(engine, by_pk[key], force) for key in holdings.closure(keys))
+        inventory.sync(host, engine)
+        return Proof(promised, raw_before - layers_size(engine), before - stored_bytes(host, engine), states)
+
+
+def find(host: Host, name: str) -> Copy:
+    if name.startswith("sha256:"):
+        return Copy.objects.get(host=host, engine_id=name)
+    return Copy.objects.get(host=host, references__name=name)
+
+
+def _remove(engine: Engine, copy: Copy, force: bool) -> ItemState:
+    names = list(copy.references.values_list("name", flat=True))
+    return remove_copy(engine, copy.engine_id, names, force=force, journal=lambda reference: None).state
+
+
+def prove_exact(engine: PrivateEngine, *names: str, host: Host | None = None) -> Proof:
+    """Fails unless the promise, the engine's total and Drydock's measurement are the same to the byte."""
+    proof = prove(host or registered(engine.address), names)
+    assert proof.promised.is_exact
+    assert proof.promised.high == proof.layers_size_drop == proof.freed
+    assert set(proof.states) <= {ItemState.REMOVED, ItemState.GONE}
+    return proof

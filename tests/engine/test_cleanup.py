@@ -1,0 +1,342 @@
+"""Cleanup on a real engine: what is promised is freed, and what changed after the plan is left alone."""
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from cleanup import executor, planning, runs, settling
+from cleanup.guards import Guards
+from cleanup.models import HostRun, Item, Plan, PlanState, Policy, PolicyRule, Run, RunState
+from cleanup.policies import cleanup_pause, plan_make
+from config.demo import images as demo
+from config.demo.engines import PrivateEngine
+from config.demo.images import Image, Layer
+from images import inventory
+from images.engine.client import Connection, open_engine
+from images.job_context import JobStopped
+from images.jobs import job_carry_out, job_claim
+from images.models import Copy, Host, HostState, ItemState, Job, JobState, Pin, User
+from images.models import Image as ImageRow
+from tests import factories
+from tests.engine.freed import registered
+
+pytestmark = [pytest.mark.engine, pytest.mark.django_db(transaction=True)]
+
+BASE = Layer("base", 300_000)
+TOOLS = Layer("tools", tools=True)
+
+
+def app(version: str, *names: str, size: int = 50_000) -> Image:
+    return Image([f"shop/app:{version}", *names], [BASE, Layer(f"app-{version}", size)])
+
+
+def apps(count: int) -> list[Image]:
+    return [app(f"1.{number}", size=10_000 + number) for number in range(count)]
+
+
+@pytest.fixture
+def person() -> User:
+    return factories.make_admin()
+
+
+def policy_for(host: Host, *rules: tuple[str, str, dict[str, Any]], **fields: Any) -> Policy:
+    policy = Policy.objects.create(name=f"policy {host.pk}", minimum_age_hours=0, **fields)
+    policy.hosts.add(host)
+    rules = rules or (("delete", "beyond_newest", {"count": 1, "order": "version"}),)
+    for effect, kind, parameters in rules:
+        PolicyRule.objects.create(policy=policy, effect=effect, kind=kind, parameters=parameters)
+    return policy
+
+
+def planned(policy: Policy, by: User) -> Plan:
+    plan = plan_make(by=by, policy=policy)
+    planning.plan_carry_out(plan.pk)
+    plan.refresh_from_db()
+    assert plan.state == PlanState.READY, plan.error_raw
+    return plan
+
+
+def carried_out(run: Run) -> Run:
+    for job in Job.objects.filter(host_run__run=run):
+        job_carry_out(job.pk)
+    run.refresh_from_db()
+    return run
+
+
+def outcomes(plan: Plan) -> dict[str, tuple[str, str]]:
+    items = Item.objects.filter(host_plan__plan=plan)
+    return {item.name: (item.state, item.outcome_code) for item in items}
+
+
+def names_on(engine: PrivateEngine) -> set[str]:
+    with engine.client() as api:
+        return {name for row in api.images() for name in row.get("RepoTags") or ()}
+
+
+def test_promised_equals_freed_to_the_byte(engine: PrivateEngine, person: User) -> None:
+    with engine.client() as api:
+        demo.load(api, *apps(12), Image(["other:1"], [BASE, Layer("other", 70_000)]))
+        demo.load_dangling(api, Image([], [BASE, Layer("lost", 90_000)]))
+    host = registered(engine.address)
+    rules: Any = (("delete", "beyond_newest", {"count": 3, "order": "version"}), ("delete", "dangling", {}))
+    plan = planned(policy_for(host, *rules), person)
+    assert plan.item_count == 10
+    run = carried_out(runs.run_start(by=person, plan=plan))
+    assert run.state == RunState.SUCCEEDED
+    assert run.freed_bytes == plan.promised_bytes == plan.promised_bytes_high > 0
+    host_run = run.host_runs.get()
+    assert not host_run.was_disturbed
+    assert names_on(engine) == {"shop/app:1.9", "shop/app:1.10", "shop/app:1.11", "other:1"}
+    assert Copy.objects.filter(host=host).count() == 4
+
+
+def test_untagged_parents_of_a_classic_build_are_items_and_go_along(
+    engine: PrivateEngine, person: User
+) -> None:
+    with engine.client() as api:
+        demo.load(api, Image(["base:1"], [TOOLS]))
+        dockerfile = "FROM base:1\nCOPY a /a\nENV x=1\nCOPY b /b\n"
+        demo.build(api, dockerfile, tag="built:1", files={"a": b"a" * 5000, "b": b"b" * 7000})
+    host = registered(engine.address)
+    policy = policy_for(
+        host, ("delete", "tag_pattern", {"pattern": "built:*", "syntax": "glob", "target": "reference"})
+    )
+    plan = planned(policy, person)
+    assert Item.objects.filter(host_plan__plan=plan, is_parent=True).count() == 2
+    run = carried_out(runs.run_start(by=person, plan=plan))
+    assert run.state == RunState.SUCCEEDED, outcomes(plan)
+    assert run.freed_bytes == plan.promised_bytes == 12_000
+    assert {state for state, _ in outcomes(plan).values()} == {ItemState.REMOVED}
+
+
+@pytest.mark.parametrize("start", [True, False])
+def test_container_that_came_after_the_plan_keeps_its_image(
+    engine: PrivateEngine, person: User, start: bool
+) -> None:
+    with engine.client() as api:
+        demo.load(api, *(Image([f"t:{n}"], [TOOLS, Layer(f"t{n}", 1000)]) for n in range(3)))
+    host = registered(engine.address)
+    plan = planned(policy_for(host), person)
+    with engine.client() as api:
+        demo.run_container(api, "t:0", "late", start=start)
+    run = carried_out(runs.run_start(by=person, plan=plan))
+    assert run.state == RunState.PARTIAL
+    assert outcomes(plan) == {"t:0": ("skipped", "in_use"), "t:1": ("removed", "")}
+    assert names_on(engine) == {"t:0", "t:2"}
+
+
+def test_pin_that_came_after_the_plan_holds(engine: PrivateEngine, person: User) -> None:
+    with engine.client() as api:
+        demo.load(api, *apps(3))
+    host = registered(engine.address)
+    plan = planned(policy_for(host), person)
+    pinned = Copy.objects.get(host=host, tag="1.0")
+    Pin.objects.create(image=pinned.image, reason="Audit", created_by=person)
+    carried_out(runs.run_start(by=person, plan=plan))
+    assert outcomes(plan) == {"shop/app:1.0": ("skipped", "pinned"), "shop/app:1.1": ("removed", "")}
+    assert "shop/app:1.0" in names_on(engine)
+
+
+def test_tag_that_moved_after_the_plan_leaves_both_images_alone(engine: PrivateEngine, person: User) -> None:
+    with engine.client() as api:
+        ids = demo.load(api, *apps(4))
+    host = registered(engine.address)
+    plan = planned(policy_for(host), person)
+    with engine.client() as api:
+        api.tag(ids["shop/app:1.1"], "shop/app", "1.0")
+    carried_out(runs.run_start(by=person, plan=plan))
+    assert outcomes(plan) == {
+        "shop/app:1.0": ("skipped", "image_changed"),
+        "shop/app:1.1": ("skipped", "image_changed"),
+        "shop/app:1.2": ("removed", ""),
+    }
+    assert {"shop/app:1.0", "shop/app:1.1"} <= names_on(engine)
+
+
+def test_image_with_several_references_goes_with_all_of_them(engine: PrivateEngine, person: User) -> None:
+    with engine.client() as api:
+        demo.load(api, app("1.0", "shop/app:1.0.0", "mirror.example:5000/app:1"), app("2.0"))
+    host = registered(engine.address)
+    plan = planned(
+        policy_for(host, ("delete", "tag_pattern", {"pattern": "1*", "syntax": "glob", "target": "tag"})),
+        person,
+    )
+    run = carried_out(runs.run_start(by=person, plan=plan))
+    assert run.state == RunState.SUCCEEDED
+    assert names_on(engine) == {"shop/app:2.0"}
+
+
+def test_refused_image_with_several_references_gets_them_back(
+    engine: PrivateEngine, person: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with engine.client() as api:
+        demo.load(api, Image(["t:1", "t:1.0", "t:1.0.0"], [TOOLS]), Image(["t:2"], [TOOLS, BASE]))
+    host = registered(engine.address)
+    plan = planned(policy_for(host), person)
+    with engine.client() as api:
+        demo.run_container(api, "t:1", "late", start=False)
+    # The container is there and its guard did not see it: the engine's own refusal is the last one.
+    monkeypatch.setattr(Guards, "stops", lambda *args: {})
+    carried_out(runs.run_start(by=person, plan=plan))
+    assert [*outcomes(plan).values()] == [("skipped", "image_in_use")]
+    assert names_on(engine) == {"t:1", "t:1.0", "t:1.0.0", "t:2"}
+
+
+def test_killed_worker_resumes_and_does_nothing_twice(engine: PrivateEngine, person: User) -> None:
+    with engine.client() as api:
+        demo.load(api, *apps(6), app("0.9", "shop/app:0.9.0"))
+    host = registered(engine.address)
+    plan = planned(policy_for(host), person)
+    run = runs.run_start(by=person, plan=plan)
+    first, second = Item.objects.filter(host_plan__plan=plan, name__startswith="shop/app:1").order_by("name")[
+        :2
+    ]
+    several = Item.objects.get(host_plan__plan=plan, name__startswith="shop/app:0.9")
+    # What a worker leaves that was killed in the middle of a batch, in a job that is queued again.
+    with engine.client() as api:
+        api.remove_image(first.engine_id)  # done, and not written down yet
+        api.remove_image("shop/app:0.9.0")  # one of two references is gone
+    Item.objects.filter(pk__in=[first.pk, second.pk, several.pk]).update(state=ItemState.RUNNING)
+    Item.objects.filter(pk=several.pk).update(journal=several.references)
+    host_run = run.host_runs.get()
+    job = job_claim(host_run.job_id or 0)
+    assert job
+    Job.objects.filter(pk=job.pk).update(state=JobState.QUEUED, worker="")
+    run = carried_out(run)
+    assert run.state == RunState.SUCCEEDED, outcomes(plan)
+    assert {state for state, _ in outcomes(plan).values()} == {ItemState.REMOVED}
+    assert names_on(engine) == {"shop/app:1.5"}
+    job_carry_out(job.pk)  # a second delivery
+    assert names_on(engine) == {"shop/app:1.5"}
+
+
+def test_engine_that_stops_leaves_items_unknown_and_the_next_sync_settles_them(
+    engine: PrivateEngine, person: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor, "BATCH", 2)
+    with engine.client() as api:
+        demo.load(api, *apps(5))
+    host = registered(engine.address)
+    plan = planned(policy_for(host), person)
+    run = runs.run_start(by=person, plan=plan)
+    opened = short_calls(monkeypatch)
+    marked = executor._mark_running
+
+    def hang(items: Sequence[Item]) -> None:
+        marked(items)
+        engine.pause()
+
+    monkeypatch.setattr(executor, "_mark_running", hang)
+    run = carried_out(run)
+    assert opened
+    assert run.state == RunState.FAILED
+    states = [state for state, _ in outcomes(plan).values()]
+    assert states.count(ItemState.UNKNOWN) == 2
+    assert states.count(ItemState.SKIPPED) == 2
+    assert run.freed_bytes is None, "not measured is said, not guessed"
+    engine.cont()
+    with open_engine(Connection.of(host)) as connected:
+        inventory.sync(host, connected)
+    Host.objects.filter(pk=host.pk).update(
+        synced_at=timezone.now() + timedelta(minutes=1), state=HostState.ONLINE
+    )
+    settling.items_due(timezone.now())
+    after = outcomes(plan)
+    assert ItemState.UNKNOWN not in {state for state, _ in after.values()}
+    for name, (state, _) in after.items():
+        assert (state == ItemState.REMOVED) == (name not in names_on(engine))
+
+
+def short_calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Engines whose calls time out after 2 s: the minute of production is too long for a test."""
+    import images.job_context as module
+
+    opened: list[Any] = []
+
+    def opener(connection: Connection, **options: Any) -> Any:
+        opened.append(connection)
+        return open_engine(connection, **(options | {"timeout_seconds": 2.0}))
+
+    monkeypatch.setattr(module, "open_engine", opener)
+    monkeypatch.setattr(executor, "open_engine", opener)
+    return opened
+
+
+def test_cancelled_run_keeps_what_is_done(
+    engine: PrivateEngine, person: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor, "BATCH", 2)
+    with engine.client() as api:
+        demo.load(api, *apps(7))
+    host = registered(engine.address)
+    plan = planned(policy_for(host), person)
+    run = runs.run_start(by=person, plan=plan)
+    told = executor._Work._tell
+
+    def tell_and_cancel(self: Any) -> None:
+        told(self)
+        self.context.stop = JobStopped("cancelled")
+
+    monkeypatch.setattr(executor._Work, "_tell", tell_and_cancel)
+    run = carried_out(run)
+    assert run.state == RunState.PARTIAL
+    assert len(names_on(engine)) == 5
+    assert run.freed_bytes == sum(
+        Item.objects.filter(host_plan__plan=plan, state="removed").values_list("frees_bytes", flat=True)
+    )
+
+
+def test_pause_stops_a_run_before_its_next_batch(
+    engine: PrivateEngine, person: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor, "BATCH", 2)
+    with engine.client() as api:
+        demo.load(api, *apps(6))
+    host = registered(engine.address)
+    plan = planned(policy_for(host), person)
+    run = runs.run_start(by=person, plan=plan)
+    told = executor._Work._tell
+
+    def tell_and_pause(self: Any) -> None:
+        told(self)
+        cleanup_pause(by=person, is_paused=True, reason="Stop")
+
+    monkeypatch.setattr(executor._Work, "_tell", tell_and_pause)
+    run = carried_out(run)
+    assert run.state == RunState.PARTIAL
+    assert [code for _, code in outcomes(plan).values()].count("cleanup_paused") == 3
+
+
+def test_somebody_else_at_the_engine_is_said_and_vanished_images_count_as_done(
+    engine: PrivateEngine, person: User
+) -> None:
+    with engine.client() as api:
+        demo.load(api, *apps(4))
+    host = registered(engine.address)
+    plan = planned(policy_for(host), person)
+    with engine.client() as api:
+        api.remove_image("shop/app:1.0")
+    run = carried_out(runs.run_start(by=person, plan=plan))
+    assert run.state == RunState.SUCCEEDED
+    assert outcomes(plan)["shop/app:1.0"] == ("gone", "image_gone")
+    assert run.host_runs.get().was_disturbed
+
+
+def test_engine_that_is_away_fails_the_run_and_removes_nothing(
+    make_engine: Callable[..., PrivateEngine], person: User
+) -> None:
+    engine = make_engine("away")
+    with engine.client() as api:
+        demo.load(api, *apps(2))
+    host = registered(engine.address)
+    plan = planned(policy_for(host), person)
+    run = runs.run_start(by=person, plan=plan)
+    engine.stop()
+    run = carried_out(run)
+    assert run.state == RunState.FAILED
+    assert [*outcomes(plan).values()] == [("skipped", "not_reached")]
+    assert HostRun.objects.get(run=run).freed_bytes is None
+    assert ImageRow.objects.count() == 2

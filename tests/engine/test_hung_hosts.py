@@ -1,0 +1,88 @@
+"""More hosts that hang than there are quick workers: a healthy host does not notice."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from config.demo.engines import PrivateEngine
+from images import jobs
+from images.models import Host, HostState, Job
+from tests import factories
+from tests.engine.workers import Bench, bench, wait_for
+
+pytestmark = [pytest.mark.engine, pytest.mark.services, pytest.mark.django_db(transaction=True)]
+
+QUICK_WORKERS = 4
+SECONDS = 2.0
+
+
+@pytest.fixture
+def workers(tmp_path: Path, redis_url: str, settings: Any) -> Iterator[Bench]:
+    with bench(tmp_path, redis_url, settings) as made, mock.patch.object(jobs, "dispatch"):
+        yield made
+
+
+@pytest.fixture
+def stopped(make_engine: Callable[..., PrivateEngine]) -> Iterator[PrivateEngine]:
+    """A real engine whose process was stopped in its tracks."""
+    engine = make_engine("stopped")
+    engine.pause()
+    yield engine
+    engine.cont()
+
+
+def hung_hosts(stopped: PrivateEngine, port: int) -> list[Host]:
+    silent = [factories.make_host(address=f"tcp://127.0.0.1:{port}", synced_at=None) for _ in range(5)]
+    return [*silent, factories.make_host(address=stopped.address, synced_at=None)]
+
+
+def healthy_host(engine: PrivateEngine) -> Host:
+    return factories.make_host("healthy", address=engine.address, state="new", synced_at=None)
+
+
+def is_synced(host: Host) -> bool:
+    return Host.objects.filter(pk=host.pk, synced_at__isnull=False).exists()
+
+
+def test_healthy_host_syncs_within_two_seconds_beside_hung_ones(
+    workers: Bench, engine: PrivateEngine, stopped: PrivateEngine, hung_port: int
+) -> None:
+    hung, healthy = hung_hosts(stopped, hung_port), healthy_host(engine)
+    assert len(hung) > QUICK_WORKERS
+    workers.started("quick", QUICK_WORKERS)
+    for host in hung:
+        workers.send("sync_host", host.pk, queue="quick")
+    workers.send("sync_host", healthy.pk, queue="quick")
+    assert wait_for(lambda: is_synced(healthy)) < SECONDS
+    pks = [host.pk for host in hung]
+    wait_for(lambda: not Host.objects.filter(pk__in=pks).exclude(state=HostState.OFFLINE).exists(), 20)
+    codes = set(Host.objects.filter(pk__in=pks).values_list("error_code", flat=True))
+    assert codes == {"host_timeout"}
+
+
+def test_refresh_that_was_clicked_is_not_held_up_by_hung_hosts(
+    workers: Bench, engine: PrivateEngine, stopped: PrivateEngine, hung_port: int
+) -> None:
+    healthy = healthy_host(engine)
+    wanted = [
+        jobs.job_start(kind="sync", host=host, by=None) for host in (*hung_hosts(stopped, hung_port), healthy)
+    ]
+    workers.started("quick", QUICK_WORKERS)
+    for job in wanted:
+        workers.send("carry_out", job.pk, queue="quick")
+    assert wait_for(lambda: is_synced(healthy)) < SECONDS
+    wait_for(lambda: not Job.objects.open().exists(), 20)
+    assert set(Job.objects.exclude(host=healthy).values_list("state", flat=True)) == {"failed"}
+
+
+def test_host_that_wakes_up_is_back_at_its_next_sync(workers: Bench, stopped: PrivateEngine) -> None:
+    host = factories.make_host(address=stopped.address, state="new", synced_at=None)
+    workers.started("quick", QUICK_WORKERS)
+    workers.send("sync_host", host.pk, queue="quick")
+    wait_for(lambda: Host.objects.get(pk=host.pk).state == HostState.OFFLINE, 20)
+    stopped.cont()
+    workers.send("sync_host", host.pk, queue="quick")
+    wait_for(lambda: Host.objects.get(pk=host.pk).state == HostState.ONLINE, 20)

@@ -1,0 +1,169 @@
+"""The same on engines that are started by hand, of any version and make: nothing on them is kept.
+
+Runs only where DRYDOCK_EXTRA_ENGINES names them: "docker26=unix:///tmp/a.sock podman=tcp://127.0.0.1:8080".
+Every engine is emptied, so name none that holds anything. docs/engines.md has the results.
+"""
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import docker
+import pytest
+from django.utils import timezone
+
+from config.demo import images as samples
+from images import hosts
+from images.engine import read
+from images.engine.client import Connection, open_engine
+from images.holdings import host_holdings
+from images.models import Copy, Host, Image
+from images.watch import Watcher
+from tests.engine.test_sync import APP, BASE
+from tests.engine.test_watch import within
+
+EXTRA = dict(pair.split("=", 1) for pair in os.environ.get("DRYDOCK_EXTRA_ENGINES", "").split())
+
+pytestmark = [
+    pytest.mark.engine,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(not EXTRA, reason="DRYDOCK_EXTRA_ENGINES names no engine"),
+]
+each = pytest.mark.parametrize("name", sorted(EXTRA))
+
+
+@contextlib.contextmanager
+def emptied(address: str) -> Iterator[Any]:
+    client: Any = docker.APIClient(address, version="auto", timeout=60)
+    with contextlib.closing(client) as api:
+        for container in api.containers(all=True):
+            api.remove_container(container["Id"], force=True)
+        for _ in range(5):
+            for image in api.images():
+                with contextlib.suppress(docker.errors.APIError):
+                    api.remove_image(image["Id"], force=True)
+        yield api
+
+
+def load(api: Any, *images: samples.Image) -> None:
+    """Podman says what it loaded in other words, so the engine is only asked to load."""
+    for image in images:
+        list(api.load_image(samples.archive([image])))
+
+
+def synced(name: str) -> Host:
+    host, _ = Host.objects.get_or_create(name=name, defaults={"address": EXTRA[name]})
+    hosts.host_sync(host.pk)
+    host.refresh_from_db()
+    assert host.is_online, (host.error_code, host.error_raw)
+    return host
+
+
+IMAGES = (
+    samples.Image(["base:1"], [BASE]),
+    samples.Image(["app:1", "app:latest"], [BASE, APP, samples.Step("CMD run")], labels={"team": "blue"}),
+)
+
+
+@each
+def test_sync_tells_images_containers_and_store(name: str) -> None:
+    with emptied(EXTRA[name]) as api:
+        load(api, *IMAGES)
+        container = samples.run_container(api, "app:1", "web", start=False)
+        host = synced(name)
+        print(
+            name,
+            host.engine_kind,
+            host.engine_version,
+            host.api_version,
+            host.store_kind,
+            host.storage_driver,
+        )
+        for copy in Copy.objects.filter(host=host):
+            print(
+                copy,
+                [str(r) for r in copy.references.all()],
+                copy.size_bytes,
+                copy.own_bytes,
+                copy.content_bytes,
+            )
+        assert host.image_count == 2
+        app = Copy.objects.get(tag="1", repository__endswith="app")
+        assert app.container_count == 1
+        assert app.references.filter(tag="latest").exists()
+        assert "team=blue" in app.search_text
+        assert app.image.image_layers.count() == 2
+        with open_engine(Connection.of(host)) as engine:
+            assert hosts.picture_take(host, engine).is_unchanged
+        api.remove_container(container)
+
+
+@each
+def test_watch_tells_changes_soon(name: str) -> None:
+    with emptied(EXTRA[name]) as api:
+        load(api, IMAGES[0])
+        host = synced(name)
+        watcher = Watcher()
+        watcher.round()
+        watcher.round()
+        try:
+            within(20, lambda: Host.objects.get(pk=host.pk).is_watched(timezone.now()), "watched")
+            times = []
+            load(api, IMAGES[1])
+            times.append(
+                within(4, lambda: Copy.objects.filter(repository__endswith="app").exists(), "loaded")
+            )
+            api.tag("base:1", "base", "2")
+            times.append(within(4, lambda: Copy.objects.filter(references__tag="2").exists(), "tagged"))
+            container = samples.run_container(api, "app:1", "web", start=False)
+            times.append(within(4, lambda: Copy.objects.filter(container_count=1).exists(), "in use"))
+            api.remove_container(container)
+            times.append(within(4, lambda: not Copy.objects.filter(container_count=1).exists(), "free"))
+            api.remove_image("base:2")
+            times.append(within(4, lambda: not Copy.objects.filter(references__tag="2").exists(), "untagged"))
+            api.remove_image("app:1")
+            api.remove_image("app:latest")
+            times.append(
+                within(4, lambda: not Copy.objects.filter(repository__endswith="app").exists(), "gone")
+            )
+            print(name, "seconds:", [round(t, 2) for t in times])
+        finally:
+            watcher.release()
+
+
+@each
+def test_freed_is_as_predicted_or_said_to_be_an_estimate(name: str) -> None:
+    with emptied(EXTRA[name]) as api:
+        load(api, *IMAGES, samples.Image(["big:1"], [BASE, APP, samples.Layer("big", 3_000_000, "RUN big")]))
+        host = synced(name)
+        going = list(Copy.objects.filter(repository__endswith="big").values_list("pk", flat=True))
+        freed = host_holdings(host).freed(going)
+        with open_engine(Connection.of(host)) as engine:
+            before = read.layers_size(engine)
+            api.remove_image("big:1")
+            time.sleep(1)
+            measured = before - read.layers_size(engine)
+        print(
+            name,
+            "promised",
+            freed.low,
+            freed.high,
+            "exact" if freed.is_exact else "estimate",
+            "freed",
+            measured,
+        )
+        assert not freed.is_exact or freed.high == measured
+
+
+def test_one_content_is_one_image_on_every_store() -> None:
+    """A graph driver names it by its config, the containerd store by a manifest."""
+    for name, address in EXTRA.items():
+        with emptied(address) as api:
+            load(api, *IMAGES)
+            synced(name)
+    for image in Image.objects.all():
+        print(image, sorted(f"{c.host} {c.short_id} {c}" for c in image.copies.all()))
+    assert Copy.objects.count() == 2 * len(EXTRA)
+    assert Image.objects.count() == 2

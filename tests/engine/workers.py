@@ -1,0 +1,133 @@
+"""Real worker processes for tests, and kinds of jobs that only those have."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from celery import Celery
+from django.db import connection
+
+from config.programs import BASE_DIR, programs
+from images.job_context import JobContext
+from images.models import ItemState, Permission
+from images.operations import operation
+
+START_SECONDS = 60
+
+
+@operation("crawl", label="Crawl", permission=Permission.REMOVE, repeatable=True)
+def crawl(context: JobContext) -> dict[str, Any]:
+    """Does its items slowly, and writes each into a file as it is done."""
+    for item in context.items():
+        time.sleep(0.15)
+        with Path(context.job.parameters["path"]).open("a") as file:
+            file.write(f"{item.name}\n")
+        context.item_done(item, ItemState.REMOVED)
+    return {}
+
+
+@operation("ask", label="Ask", permission=Permission.REMOVE)
+def ask(context: JobContext) -> dict[str, Any]:
+    """Needs an answer of the engine."""
+    context.engine.ping(30)
+    return {}
+
+
+class Worker:
+    """One worker process of Celery on the test's database."""
+
+    def __init__(self, environment: dict[str, str], log: Path, queue: str, concurrency: int) -> None:
+        command = next(
+            program.command
+            for program in programs(port=1, data=log.parent, workers={queue: concurrency})
+            if program.name == f"worker-{queue}"
+        )
+        self.log = log
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [*command, "--include", "tests.engine.workers"], cwd=BASE_DIR, env=environment,
+                stdout=output, stderr=output, stdin=subprocess.DEVNULL, start_new_session=True,
+            )  # fmt: skip
+
+    def kill(self) -> None:
+        """Without notice."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(15)
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+
+class Bench:
+    """Starts workers and sends them what the site would send."""
+
+    def __init__(self, environment: dict[str, str], directory: Path, redis_url: str) -> None:
+        self.environment, self.directory = environment, directory
+        self.app = Celery("sender", broker=redis_url)
+        self.workers: list[Worker] = []
+
+    def start(self, queue: str, concurrency: int = 4) -> Worker:
+        log = self.directory / f"{queue}-{len(self.workers)}.log"
+        worker = Worker(self.environment, log, queue, concurrency)
+        self.workers.append(worker)
+        return worker
+
+    def started(self, queue: str, concurrency: int = 4) -> Worker:
+        """Waits until it takes tasks, so that no test measures the start of Python."""
+        worker = self.start(queue, concurrency)
+        name = f"{queue}@{socket.gethostname()}"
+
+        def answers() -> bool:
+            assert worker.process.poll() is None, worker.log.read_text()
+            return bool(self.app.control.ping([name], timeout=0.5))
+
+        wait_for(answers, START_SECONDS)
+        return worker
+
+    def send(self, task: str, *arguments: int, queue: str) -> None:
+        self.app.send_task(f"images.tasks.{task}", args=list(arguments), queue=queue)
+
+    def close(self) -> None:
+        for worker in self.workers:
+            worker.stop()
+        self.app.close()
+
+
+@contextmanager
+def bench(directory: Path, redis_url: str, settings: Any) -> Iterator[Bench]:
+    name = connection.settings_dict["NAME"]
+    url = f"sqlite:///{name}"
+    if connection.vendor == "postgresql":
+        values = connection.settings_dict
+        address = f"{values['HOST']}:{values['PORT']}" if values["PORT"] else values["HOST"]
+        url = f"postgres://{values['USER']}:{values['PASSWORD']}@{address}/{name}"
+    environment = os.environ | {
+        "DATA_DIR": str(directory), "REDIS_URL": redis_url, "DATABASE_URL": url, "DEBUG": "0",
+        "DJANGO_SETTINGS_MODULE": "config.settings", "SECRET_KEY": "a key of the tests alone",
+        "ENCRYPTION_KEYS": ",".join(settings.ENCRYPTION_KEYS),
+    }  # fmt: skip
+    made = Bench(environment, directory, redis_url)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 10, every: float = 0.02) -> float:
+    """Waits until the condition holds; how long that took. Fails after so many seconds."""
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < seconds, "waited in vain"
+        time.sleep(every)
+    return time.monotonic() - began

@@ -1,0 +1,325 @@
+"""The list of jobs, a job's page, its log, cancelling it."""
+
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from images.models import Host, HostGroup, Job, JobItem, JobLog, Permission, User
+from images.operations import OPERATIONS, operation
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def scrub() -> Iterator[None]:
+    """A kind of job that only these tests have."""
+
+    @operation("scrub", label="Scrub the decks", permission=Permission.REMOVE)
+    def _scrub(context: Any) -> dict[str, Any]:
+        return {}
+
+    yield
+    del OPERATIONS["scrub"]
+
+
+@pytest.fixture
+def group() -> HostGroup:
+    return HostGroup.objects.create(name="ci")
+
+
+@pytest.fixture
+def host(group: HostGroup) -> Host:
+    return factories.make_host("ci-1", groups=(group,))
+
+
+@pytest.fixture
+def ada(group: HostGroup) -> User:
+    """May view and remove on the group's hosts."""
+    ada = factories.make_user("ada")
+    factories.grant(ada, "maintainer", group)
+    return ada
+
+
+@pytest.fixture
+def vera(group: HostGroup) -> User:
+    """May only view."""
+    vera = factories.make_user("vera")
+    factories.grant(vera, "viewer", group)
+    return vera
+
+
+def make_job(host: Host, **fields: Any) -> Job:
+    return Job.objects.create(**({"kind": "scrub", "host": host} | fields))
+
+
+def page(client: Client, url: str, **headers: str) -> str:
+    response = client.get(url, headers=headers)
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+def test_list_shows_only_jobs_on_hosts_one_sees(client: Client, ada: User, host: Host) -> None:
+    seen, hidden = make_job(host), make_job(factories.make_host("secret-host"))
+    client.force_login(ada)
+    text = page(client, "/jobs/")
+    assert f"/jobs/{seen.pk}/" in text
+    assert f"/jobs/{hidden.pk}/" not in text
+    assert "secret-host" not in text
+
+
+@pytest.mark.parametrize(
+    ("state", "shown"),
+    [
+        ("open", {"queued", "running"}),
+        ("ended", {"succeeded", "lost"}),
+        ("running", {"running"}),
+        ("", {"queued", "running", "succeeded", "lost"}),
+    ],
+)
+def test_list_filters_by_state(client: Client, ada: User, host: Host, state: str, shown: set[str]) -> None:
+    jobs = {name: make_job(host, state=name) for name in ("queued", "running", "succeeded", "lost")}
+    client.force_login(ada)
+    text = page(client, f"/jobs/?state={state}")
+    assert {name for name, job in jobs.items() if f'id="job_{job.pk}"' in text} == shown
+
+
+def test_list_filters_by_host_kind_and_person(client: Client, ada: User, vera: User, host: Host) -> None:
+    other = factories.make_host(groups=tuple(host.groups.all()))
+    wanted = make_job(host, created_by=ada)
+    others = [make_job(host, created_by=vera), make_job(other, created_by=ada), make_job(host, kind="x")]
+    client.force_login(ada)
+    text = page(client, f"/jobs/?host={host.pk}&kind=scrub&person={ada.pk}")
+    assert f'id="job_{wanted.pk}"' in text
+    assert not [job for job in others if f'id="job_{job.pk}"' in text]
+
+
+def test_people_of_hidden_jobs_are_not_offered_as_filter(client: Client, ada: User, host: Host) -> None:
+    make_job(factories.make_host(), created_by=factories.make_user("unseen-person"))
+    client.force_login(ada)
+    assert "unseen-person" not in page(client, "/jobs/")
+
+
+def test_wrong_filter_is_said_and_ignored(client: Client, ada: User, host: Host) -> None:
+    job = make_job(host)
+    client.force_login(ada)
+    text = page(client, "/jobs/?state=nonsense")
+    assert "field-errors" in text
+    assert f"/jobs/{job.pk}/" in text
+
+
+def test_list_is_paged_and_a_fragment_for_htmx(client: Client, ada: User, host: Host) -> None:
+    Job.objects.bulk_create(Job(kind="scrub", host=host) for _ in range(60))
+    client.force_login(ada)
+    text = page(client, "/jobs/?page=2", **{"HX-Request": "true"})
+    assert text.count('<tr id="job_') == 10
+    assert "<html" not in text
+    assert 'rel="prev"' in text
+
+
+def test_list_needs_the_same_queries_for_many_jobs(
+    client: Client, ada: User, host: Host, django_assert_max_num_queries: Callable[[int], Any]
+) -> None:
+    for _ in range(20):
+        make_job(host, created_by=ada, state="running", progress_total=5)
+    client.force_login(ada)
+    with django_assert_max_num_queries(8):
+        client.get("/jobs/")
+
+
+def test_empty_list_says_what_to_do(client: Client, ada: User) -> None:
+    client.force_login(ada)
+    assert "No job has run yet" in page(client, "/jobs/")
+    assert "No job fits these filters" in page(client, "/jobs/?state=lost")
+
+
+def test_stranger_gets_404_for_a_job(client: Client, host: Host) -> None:
+    job = make_job(host)
+    client.force_login(factories.make_user())
+    for url in (f"/jobs/{job.pk}/", f"/jobs/{job.pk}/log/", f"/jobs/{job.pk}/cancel/"):
+        assert client.get(url).status_code == 404
+
+
+def test_running_job_shows_progress_rate_and_time_left(client: Client, vera: User, host: Host) -> None:
+    job = make_job(
+        host,
+        state="running",
+        started_at=timezone.now(),
+        progress_done=250,
+        progress_total=1000,
+        progress_rate=5.0,
+    )
+    client.force_login(vera)
+    text = page(client, f"/jobs/{job.pk}/")
+    assert 'value="250" max="1000"' in text
+    assert "5/s" in text
+    assert "2 min 30 s left" in text
+    assert f'data-live="job:{job.pk}"' in text
+    assert "data-live-refresh" in text
+
+
+def test_bytes_are_shown_as_sizes(client: Client, vera: User, host: Host) -> None:
+    job = make_job(
+        host,
+        state="running",
+        progress_unit="bytes",
+        progress_done=5_000_000,
+        progress_total=20_000_000,
+        progress_rate=1e6,
+    )
+    client.force_login(vera)
+    text = page(client, f"/jobs/{job.pk}/")
+    assert "5.00 MB" in text
+    assert "1.00 MB/s" in text
+
+
+def test_ended_job_is_not_refreshed(client: Client, vera: User, host: Host) -> None:
+    job = make_job(host, state="succeeded", ended_at=timezone.now())
+    client.force_login(vera)
+    assert "data-live-refresh" not in page(client, f"/jobs/{job.pk}/")
+
+
+def test_error_is_explained_with_the_engines_words_folded(client: Client, vera: User, host: Host) -> None:
+    job = make_job(
+        host,
+        state="failed",
+        error_code="host_refused",
+        error_values={"address": "tcp://x"},
+        error_raw="<dial tcp>",
+    )
+    client.force_login(vera)
+    text = page(client, f"/jobs/{job.pk}/")
+    assert "Nothing answers at tcp://x" in text
+    assert "&lt;dial tcp&gt;" in text
+    assert "What the engine said" in text
+
+
+def test_items_show_their_results(client: Client, vera: User, host: Host) -> None:
+    job = make_job(host, state="succeeded")
+    copy = factories.make_copy(host, "redis:7")
+    JobItem.objects.create(job=job, position=0, name="redis:7", copy=copy, state="removed")
+    JobItem.objects.create(
+        job=job,
+        position=1,
+        name="postgres:16",
+        state="failed",
+        error_code="image_in_use",
+        error_values={"container": "db"},
+    )
+    client.force_login(vera)
+    text = page(client, f"/jobs/{job.pk}/")
+    assert f"/images/{copy.image_id}/" in text
+    assert "In use by the container db." in text
+    assert "1 not done" in text
+
+
+def test_many_items_need_no_more_queries(
+    client: Client, vera: User, host: Host, django_assert_max_num_queries: Callable[[int], Any]
+) -> None:
+    job = make_job(host, state="running", batch=uuid.uuid4())
+    image = factories.make_image()
+    for n in range(20):
+        copy = factories.make_copy(host, f"app:{n}", image=image)
+        JobItem.objects.create(job=job, position=n, name=f"app:{n}", copy=copy)
+    client.force_login(vera)
+    with django_assert_max_num_queries(12):
+        client.get(f"/jobs/{job.pk}/")
+
+
+def test_jobs_of_one_click_are_shown_together_as_far_as_visible(
+    client: Client, vera: User, host: Host
+) -> None:
+    batch = uuid.uuid4()
+    other = factories.make_host("ci-2", groups=tuple(host.groups.all()))
+    job, sibling = make_job(host, batch=batch), make_job(other, batch=batch)
+    hidden = make_job(factories.make_host("secret-host"), batch=batch)
+    client.force_login(vera)
+    text = page(client, f"/jobs/{job.pk}/")
+    assert f"/jobs/{sibling.pk}/" in text
+    assert f"job:{sibling.pk}" in text
+    assert str(hidden.host) not in text
+
+
+def test_promised_and_freed_are_shown(client: Client, vera: User, host: Host) -> None:
+    job = make_job(host, state="succeeded", result={"promised_bytes": 4_600_000, "freed_bytes": 4_600_000})
+    client.force_login(vera)
+    text = page(client, f"/jobs/{job.pk}/")
+    assert text.count("4.60 MB") == 2
+    assert "Exactly what was promised." in text
+
+
+def test_log_is_shown_escaped_and_whole_as_text(client: Client, vera: User, host: Host) -> None:
+    job = make_job(host, state="succeeded")
+    for line in ("first <b>\n", "second\n"):
+        JobLog.objects.create(job=job, text=line)
+    client.force_login(vera)
+    assert "first &lt;b&gt;\nsecond" in page(client, f"/jobs/{job.pk}/")
+    response = client.get(f"/jobs/{job.pk}/log/")
+    assert b"".join(response) == b"first <b>\nsecond\n"
+    assert response.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_long_log_shows_its_end(client: Client, vera: User, host: Host) -> None:
+    job = make_job(host)
+    JobLog.objects.bulk_create(JobLog(job=job, text=f"line {n}\n") for n in range(250))
+    client.force_login(vera)
+    text = page(client, f"/jobs/{job.pk}/")
+    assert "line 249\n" in text
+    assert "line 49\n" not in text
+    assert "Only its end is shown here." in text
+
+
+def test_job_that_no_worker_takes_says_so(client: Client, vera: User, host: Host) -> None:
+    job = make_job(host)
+    client.force_login(vera)
+    assert "It waits for a worker." in page(client, f"/jobs/{job.pk}/")
+    Job.objects.filter(pk=job.pk).update(created_at=timezone.now() - timedelta(minutes=5))
+    assert "No worker has taken it yet." in page(client, f"/jobs/{job.pk}/")
+
+
+def test_viewer_cannot_cancel_a_job(client: Client, vera: User, host: Host) -> None:
+    job = make_job(host)
+    client.force_login(vera)
+    assert client.post(f"/jobs/{job.pk}/cancel/").status_code == 403
+    assert f"/jobs/{job.pk}/cancel/" not in page(client, f"/jobs/{job.pk}/")
+    job.refresh_from_db()
+    assert job.state == "queued"
+
+
+def test_who_may_start_it_may_cancel_it(client: Client, ada: User, host: Host) -> None:
+    job = make_job(host)
+    client.force_login(ada)
+    assert f"/jobs/{job.pk}/cancel/" in page(client, f"/jobs/{job.pk}/")
+    assert "Cancel this job?" in page(client, f"/jobs/{job.pk}/cancel/", **{"HX-Request": "true"})
+    response = client.post(f"/jobs/{job.pk}/cancel/", headers={"HX-Request": "true"})
+    assert response.headers["HX-Redirect"] == f"/jobs/{job.pk}/"
+    job.refresh_from_db()
+    assert (job.state, job.cancel_requested_by) == ("cancelled", ada)
+
+
+def test_cancelling_a_running_job_says_that_it_is_under_way(client: Client, ada: User, host: Host) -> None:
+    job = make_job(host, state="running", started_at=timezone.now())
+    client.force_login(ada)
+    client.post(f"/jobs/{job.pk}/cancel/")
+    assert "It was asked to end." in page(client, f"/jobs/{job.pk}/")
+
+
+def test_get_cancels_nothing(client: Client, ada: User, host: Host) -> None:
+    job = make_job(host)
+    client.force_login(ada)
+    client.get(f"/jobs/{job.pk}/cancel/")
+    job.refresh_from_db()
+    assert job.state == "queued"
+
+
+def test_kind_that_is_gone_still_shows(client: Client, ada: User, host: Host) -> None:
+    job = make_job(host, kind="of-old")
+    client.force_login(ada)
+    assert "of-old" in page(client, f"/jobs/{job.pk}/")
+    assert client.post(f"/jobs/{job.pk}/cancel/").status_code == 403
