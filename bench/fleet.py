@@ -20,7 +20,10 @@ from pathlib import Path
 from typing import Any
 
 BUDGETS_MS = {"sqlite": 150.0, "postgresql": 80.0}
-WORDS = "api web worker auth billing search cache proxy batch report mailer gateway store index feed".split()
+WORDS = (
+    "api", "web", "worker", "auth", "billing", "search", "cache", "proxy", "batch", "report", "mailer", "gateway",
+    "store", "index", "feed",
+)  # fmt: skip
 REGISTRIES = ["docker.io/acme", "ghcr.io/acme", "registry.example.org/team", "quay.io/platform"]
 REQUESTS = {
     "list": "",
@@ -102,7 +105,7 @@ def with_postgresql(folder: Path, work: Callable[[str], Any]) -> None:
         print("postgresql: not installed, left out")
         return
     bin_folder = Path(initdb).resolve().parent
-    as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    as_user: list[str | Path] = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
     if as_user:
         shutil.chown(folder, "postgres")
     data = folder / "cluster"
@@ -134,9 +137,8 @@ def measure(arguments: argparse.Namespace) -> None:
     values = seed(arguments.hosts, arguments.images)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE" if connection.vendor == "sqlite" else "VACUUM ANALYZE")
-    print(
-        f"\n{arguments.inside}: {arguments.hosts} hosts x {arguments.images} copies, made in {time.monotonic() - started:.0f} s"
-    )
+    took = time.monotonic() - started
+    print(f"\n{arguments.inside}: {arguments.hosts} hosts x {arguments.images} copies, made in {took:.0f} s")
     budget = BUDGETS_MS[arguments.inside]
     failed = False
     for person in ("root", "member"):
@@ -174,7 +176,7 @@ def seed(host_count: int, image_count: int) -> dict[str, Any]:
     """Copies as a fleet has them: 1 % in use by name, some dangling, repositories shared by all hosts."""
     from django.utils import timezone
 
-    from images.models import Copy, Host, HostGroup, Image, Reference
+    from images.models import Copy, HostGroup, Image, Reference
     from tests import factories
 
     draw, now = random.Random(7), timezone.now()
@@ -202,12 +204,14 @@ def seed(host_count: int, image_count: int) -> dict[str, Any]:
             digest = f"{repository}@sha256:{draw.getrandbits(256):064x}"
             moment = now - timedelta(days=draw.random() * 300)
             size = int(draw.lognormvariate(19, 1.2))
+            labels = f"maintainer=acme org.opencontainers.image.title={repository}"
             copies.append(
                 Copy(
-                    host=host, image=image, engine_id=engine_id, repository="" if dangling else repository, tag=tag,
-                    search_text=f"{repository}:{tag} {digest} {engine_id} maintainer=acme org.opencontainers.image.title={repository}",
-                    is_dangling=dangling, is_latest=tag == "latest", size_bytes=size, own_bytes=size // draw.randint(1, 9),
-                    container_count=draw.random() < 0.03, first_seen_at=moment, arrived_at=moment, last_seen_at=now,
+                    host=host, image=image, engine_id=engine_id, repository="" if dangling else repository,
+                    tag=tag, search_text=f"{repository}:{tag} {digest} {engine_id} {labels}",
+                    is_dangling=dangling, is_latest=tag == "latest", size_bytes=size,
+                    own_bytes=size // draw.randint(1, 9), container_count=draw.random() < 0.03,
+                    first_seen_at=moment, arrived_at=moment, last_seen_at=now,
                     last_used_at=moment if draw.random() < 0.6 else None, built_at=image.built_at,
                 )
             )  # fmt: skip

@@ -124,9 +124,11 @@ def fill(count: int) -> list[str]:
             old = now - timedelta(days=100)
             copies = Copy.objects.bulk_create(
                 Copy(
-                    host=host, image=image, engine_id=f"sha256:{n:064x}", repository=f"team/app{n % 50}" if n % 10 else "",
-                    tag=f"1.{n // 50}" if n % 10 else "", is_dangling=not n % 10, size_bytes=10_000, first_seen_at=old,
-                    arrived_at=old, last_seen_at=now, last_used_at=now - timedelta(days=n % 60), built_at=old,
+                    host=host, image=image, engine_id=f"sha256:{n:064x}",
+                    repository=f"team/app{n % 50}" if n % 10 else "", tag=f"1.{n // 50}" if n % 10 else "",
+                    is_dangling=not n % 10, size_bytes=10_000,
+                    first_seen_at=old, arrived_at=old, last_seen_at=now,
+                    last_used_at=now - timedelta(days=n % 60), built_at=old,
                 )
                 for n, image in enumerate(images)
             )  # fmt: skip

@@ -75,8 +75,7 @@ class FleetQuery:
 
 def fleet_copies(user: User, query: FleetQuery) -> QuerySet[Copy]:
     """The one queryset behind the list, the selection, the export and the removal of all that match."""
-    copies = Copy.objects.visible_to(user)
-    copies = _by_place(copies, query)
+    copies = _by_place(Copy.objects.visible_to(user), query)
     copies = _by_use(copies, query)
     copies = _by_measure(copies, query)
     if query.registry:
@@ -313,8 +312,8 @@ class FleetGroups:
 
 
 _GROUP_SORTS = {
-    "name": "key", "host": "key", "size": "size_bytes", "own": "own_bytes", "built": "built_at", "arrived": "copy_count",
-    "used": "last_used_at", "containers": "containers", "count": "copy_count",
+    "name": "key", "host": "key", "size": "size_bytes", "own": "own_bytes", "built": "built_at",
+    "arrived": "copy_count", "used": "last_used_at", "containers": "used_by", "count": "copy_count",
 }  # fmt: skip
 
 
@@ -327,7 +326,7 @@ def fleet_groups(user: User, query: FleetQuery) -> FleetGroups:
         .values(key=F(column))
         .annotate(
             copy_count=Count("pk"),
-            containers=Sum("container_count"),
+            used_by=Sum("container_count"),
             size_bytes=Max("size_bytes"),
             own_bytes=Sum("own_bytes"),
             built_at=Max("built_at"),
@@ -337,7 +336,7 @@ def fleet_groups(user: User, query: FleetQuery) -> FleetGroups:
     sort = _GROUP_SORTS[query.sort]
     groups = groups.order_by(_group_direction(sort, query.is_descending), _group_direction("key", False))
     start = (query.page - 1) * PAGE_SIZE
-    rows = list(groups[start : start + PAGE_SIZE + 1])
+    rows: list[Any] = list(groups[start : start + PAGE_SIZE + 1])
     names = _group_names(user, query, [row["key"] for row in rows])
     shown = [_group(row, names) for row in rows[:PAGE_SIZE]]
     return FleetGroups(shown, query.page, has_next=len(rows) > PAGE_SIZE)
@@ -349,9 +348,7 @@ def _group_direction(column: str, is_descending: bool) -> Any:
 
 def _group(row: dict[str, Any], names: dict[Any, str]) -> FleetGroup:
     key = row.pop("key")
-    return FleetGroup(
-        key=str(key), name=names.get(key, str(key)), container_count=row.pop("containers"), **row
-    )
+    return FleetGroup(key=str(key), name=names.get(key, str(key)), container_count=row.pop("used_by"), **row)
 
 
 def _group_names(user: User, query: FleetQuery, keys: list[Any]) -> dict[Any, str]:

@@ -13,8 +13,8 @@ from images.models import Copy, User
 _CHUNK = 2000
 
 COLUMNS = (
-    "host", "repository", "tag", "engine_id", "references", "size_bytes", "own_bytes", "containers", "dangling", "intermediate",
-    "built_at", "arrived_at", "last_used_at",
+    "host", "repository", "tag", "engine_id", "references", "size_bytes", "own_bytes", "containers", "dangling",
+    "intermediate", "built_at", "arrived_at", "last_used_at",
 )  # fmt: skip
 
 

@@ -103,7 +103,9 @@ class FleetForm(StyledForm):
     @property
     def problems(self) -> list[str]:
         """The errors of fields that the page does not draw, and of those folded away."""
-        return [error for name, errors in self.errors.items() if name not in self.MAIN for error in errors]
+        return [
+            str(error) for name, errors in self.errors.items() if name not in self.MAIN for error in errors
+        ]
 
     def main_fields(self) -> list[Any]:
         return [self[name] for name in self.MAIN]

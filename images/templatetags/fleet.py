@@ -24,7 +24,7 @@ def _address(context: dict[str, Any], **changes: Any) -> str:
     for key in [key for key, value in parameters.items() if value == ""]:
         if key not in changes:
             del parameters[key]
-    return "?" + parameters.urlencode()
+    return f"?{parameters.urlencode()}"
 
 
 @register.simple_tag(takes_context=True)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from cleanup import guards, runs
+from cleanup import runs
 from cleanup.guards import Guards
 from cleanup.models import HostPlan, Item, RunState
 from images.engine.snapshots import ContainerSummary
@@ -46,7 +46,7 @@ def stops(
     minimum_age: timedelta = timedelta(hours=24),
 ) -> dict[str, str]:
     """What holds the items back, by name; the container list is what an engine would tell."""
-    monkeypatch.setattr(guards.read, "list_containers", lambda engine: list(containers))
+    monkeypatch.setattr("images.engine.read.list_containers", lambda engine: list(containers))
     items = list(part.items.all())
     made_at = part.inventory_at or timezone.now()
     asked = Guards(part.host, items, made_at=made_at, minimum_age=minimum_age)
@@ -78,11 +78,11 @@ def test_what_came_up_after_the_plan_holds(monkeypatch: pytest.MonkeyPatch, part
     pinned, wanted, used, young = (item_of(part, f"app:{n}") for n in range(4))
     item_of(part, "app:4")
     now = timezone.now()
-    assert pinned.copy
+    assert pinned.copy and used.copy and young.copy  # noqa: PT018 - for mypy alone
     Pin.objects.create(image=pinned.copy.image, host=part.host, reason="Audit")
     Job.objects.create(kind="push", host=part.host, parameters={"references": wanted.references})
-    Copy.objects.filter(pk=used.copy_id).update(last_used_at=now + timedelta(seconds=1))
-    Copy.objects.filter(pk=young.copy_id).update(arrived_at=now - timedelta(hours=1))
+    Copy.objects.filter(pk=used.copy.pk).update(last_used_at=now + timedelta(seconds=1))
+    Copy.objects.filter(pk=young.copy.pk).update(arrived_at=now - timedelta(hours=1))
     assert stops(monkeypatch, part) == {
         "app:0": "pinned", "app:1": "wanted", "app:2": "used_since", "app:3": "too_young",
     }  # fmt: skip

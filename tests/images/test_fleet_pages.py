@@ -32,7 +32,9 @@ def mine(group: HostGroup) -> Copy:
 
 @pytest.fixture
 def hidden() -> Copy:
-    return factories.make_copy(factories.make_host("vault"), "secret/thing:9", engine_id="sha256:" + "beef" * 16)
+    return factories.make_copy(
+        factories.make_host("vault"), "secret/thing:9", engine_id="sha256:" + "beef" * 16
+    )
 
 
 def enter(client: Client, role: str, group: HostGroup | None = None) -> None:
@@ -47,12 +49,13 @@ def names(client: Client, query: str) -> list[str]:
     return [copy.name for copy in response.context["page"].rows]
 
 
-@pytest.mark.parametrize("format", ["csv", "json", "txt"])
+@pytest.mark.parametrize("kind", ["csv", "json", "txt"])
 def test_export_holds_only_visible_copies(
-    client: Client, mine: Copy, hidden: Copy, group: HostGroup, format: str
+    client: Client, mine: Copy, hidden: Copy, group: HostGroup, kind: str
 ) -> None:
     enter(client, "viewer", group)
-    body = b"".join(client.get(reverse("images:image-export", args=[format])).streaming_content).decode()  # type: ignore[attr-defined]
+    response: Any = client.get(reverse("images:image-export", args=[kind]))
+    body = b"".join(response.streaming_content).decode()
     assert mine.short_id in body
     assert hidden.short_id not in body
 
