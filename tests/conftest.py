@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import redis
+from django.db import connection
 from django.db.models.signals import post_migrate
 
 from config.demo import engines
@@ -149,6 +150,18 @@ def redis_url(redis_server: RedisServer) -> str:
     with redis.Redis.from_url(redis_server.url) as client:
         client.flushall()
     return redis_server.url
+
+
+def closing(function: Callable[..., Any]) -> Callable[..., None]:
+    """For a thread of a test: its database connection must not outlive it."""
+
+    def call(*arguments: Any) -> None:
+        try:
+            function(*arguments)
+        finally:
+            connection.close()
+
+    return call
 
 
 def run(*command: str, **environment: str) -> str:

@@ -17,6 +17,7 @@ from images.job_context import JobContext, JobStopped
 from images.models import AuditEntry, Host, ItemState, Job, JobItem, JobLog, JobState, Permission
 from images.operations import OPERATIONS, Handler, operation
 from tests import factories
+from tests.conftest import closing
 
 # The watcher of a job is a thread with a connection of its own: it sees only what is committed.
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -110,13 +111,10 @@ def test_only_one_of_many_workers_claims_a_job(register: Register, host: Host) -
     barrier = threading.Barrier(6)
 
     def claim() -> None:
-        from django.db import connection
-
         barrier.wait()
         claimed.append(jobs.job_claim(job.pk))
-        connection.close()
 
-    threads = [threading.Thread(target=claim) for _ in range(6)]
+    threads = [threading.Thread(target=closing(claim)) for _ in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -194,7 +192,7 @@ def test_running_job_is_cancelled_within_about_a_second(register: Register, host
 
     register(patient)
     job = started(host)
-    worker = threading.Thread(target=jobs.job_carry_out, args=(job.pk,))
+    worker = threading.Thread(target=closing(jobs.job_carry_out), args=(job.pk,))
     worker.start()
     assert began.wait(5)
     asked = time.monotonic()
@@ -220,7 +218,7 @@ def test_cancel_cuts_a_call_that_hangs(register: Register, host: Host) -> None:
     with mock.patch.object(job_context, "open_engine") as opened:
         opened.return_value.__enter__.return_value = engine
         opened.side_effect = lambda connection, give_cut: give_cut(engine.cut) or mock.DEFAULT
-        worker = threading.Thread(target=jobs.job_carry_out, args=(job.pk,))
+        worker = threading.Thread(target=closing(jobs.job_carry_out), args=(job.pk,))
         worker.start()
         assert began.wait(5)
         jobs.job_cancel(by=factories.make_user(), job=reloaded(job))

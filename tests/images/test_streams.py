@@ -16,6 +16,7 @@ from images import progress, streams
 from images.models import HostGroup, User
 from images.stream_access import Listener
 from tests import factories
+from tests.conftest import closing
 
 pytestmark = [pytest.mark.services, pytest.mark.django_db(transaction=True)]
 
@@ -269,7 +270,7 @@ def test_stream_of_who_was_switched_off_ends(ada: User) -> None:
 
     async def test() -> None:
         async with watching(cookie) as stream:
-            await asyncio.to_thread(lambda: User.objects.filter(pk=ada.pk).update(is_active=False))
+            await asyncio.to_thread(closing(lambda: User.objects.filter(pk=ada.pk).update(is_active=False)))
             await stream.until(lambda: stream.is_ended)
 
     with mock.patch.object(streams, "RECHECK_SECONDS", 0.1):
@@ -289,7 +290,7 @@ def test_stream_of_a_session_that_ended_ends(ada: User, ending: str) -> None:
 
     async def test() -> None:
         async with watching(cookie) as stream, watching(cookie_of_admin) as other:
-            await asyncio.to_thread(end)
+            await asyncio.to_thread(closing(end))
             await stream.until(lambda: stream.is_ended)
             if ending == "signed out":
                 await other.until(lambda: other.is_ended)
@@ -306,7 +307,7 @@ def test_lost_right_takes_its_events_away(ada: User) -> None:
 
     async def test() -> None:
         async with watching(cookie) as stream:
-            await asyncio.to_thread(lambda: ada.teams.clear())
+            await asyncio.to_thread(closing(ada.teams.clear))
             await stream.until(lambda: not any(viewer.listener.scope for viewer in streams.hub().viewers))
             await publish("jobs", host_id=host.pk, secret=1)
             await publish("jobs", host_id=None, everybody=1)
