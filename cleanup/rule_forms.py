@@ -29,11 +29,11 @@ class RuleForm(StyledForm):
         return self.rule.effect
 
     @property
-    def label(self) -> str:
+    def title(self) -> str:  # no name of a rule's field: a template would find that field first
         return wording.rule_label(self.kind)
 
     @property
-    def hint(self) -> str:
+    def explanation(self) -> str:
         return wording.rule_hint(self.kind)
 
     def forgive(self) -> None:

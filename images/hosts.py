@@ -118,16 +118,20 @@ def _sync(context: JobContext) -> dict[str, Any]:
 
 
 def hosts_like(host: Host) -> QuerySet[Host]:
-    """Other hosts that are probably the same engine: same address, or same engine ID.
+    """Other hosts that are probably the same engine; a reason to warn and never one to refuse."""
+    found = hosts_at(address=host.address, engine_id=host.engine_id, root_directory=host.root_directory)
+    return found.exclude(pk=host.pk)
 
-    Two engines on one machine may report one ID, so this is a reason to warn and never one to refuse.
+
+def hosts_at(*, address: str, engine_id: str = "", root_directory: str = "") -> QuerySet[Host]:
+    """Hosts at the same address, or with the same engine ID that keep their images in the same place.
+
+    Two engines on one machine may report one ID, but they never share the directory of their images.
     """
-    return hosts_at(address=host.address, engine_id=host.engine_id).exclude(pk=host.pk)
-
-
-def hosts_at(*, address: str, engine_id: str = "") -> QuerySet[Host]:
     same = Q(address=address)
-    return Host.objects.filter(same | Q(engine_id=engine_id) if engine_id else same)
+    if engine_id:
+        same |= Q(engine_id=engine_id, root_directory=root_directory)
+    return Host.objects.filter(same)
 
 
 def error_values(host: Host) -> dict[str, str]:

@@ -97,10 +97,11 @@ def space_by_repository(user: User) -> list[Space]:
 
 
 def _label(name: str, box: Box) -> str:
-    """The last part of the name, as much as fits; empty when the box is too small to read."""
+    """The name, else its last part, as much as fits; empty when the box is too small to read."""
     if box.width < _LABEL_WIDTH or box.height < _LABEL_HEIGHT:
         return ""
-    short, room = name.rsplit("/", 1)[-1], int((box.width - 12) / _CHARACTER_WIDTH)
+    room = int((box.width - 12) / _CHARACTER_WIDTH)
+    short = name if len(name) <= room else name.rsplit("/", 1)[-1]
     return short if len(short) <= room else short[: room - 1] + "…"
 
 

@@ -112,7 +112,8 @@ def _connection(data: dict[str, Any]) -> Connection:
 
 def _check_context(user: User, check: HostCheck, host: Host | None) -> dict[str, Any]:
     result, own = check.result, [host.pk] if host else []
-    same = services.hosts_at(address=check.address, engine_id=result.get("engine_id", ""))
+    engine_id, root_directory = result.get("engine_id", ""), result.get("root_directory", "")
+    same = services.hosts_at(address=check.address, engine_id=engine_id, root_directory=root_directory)
     same = access.restrict_hosts(same, user, Permission.VIEW)
     facts = Host(engine_kind=result.get("engine_kind", ""), engine_version=result.get("engine_version", ""))
     return {

@@ -8,6 +8,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils.html import escape
 
 from cleanup.models import CleanupSwitch, Policy, RunState
 from images.models import Host, HostGroup, User
@@ -201,8 +202,10 @@ def test_every_preset_gives_a_rule_that_can_be_added(client: Client) -> None:
     for effect, offered in (("delete", form.delete_presets), ("keep", form.keep_presets)):
         for preset in offered:
             url = reverse("cleanup:rule-form", args=[preset.kind])
-            rule = client.get(url, {"preset": preset.key}, headers=HTMX).context["rule"]
+            response = client.get(url, {"preset": preset.key}, headers=HTMX)
+            rule = response.context["rule"]
             assert rule.effect == effect
+            assert f'<legend class="rule-legend">{escape(rule.title)}</legend>' in response.content.decode()
             assert set(preset.parameters) <= set(rule.fields), preset.key
 
 

@@ -88,6 +88,7 @@ def test_host_registered_twice_is_noticed() -> None:
     two = factories.make_host("two", engine_id="ID", address="unix:///b")
     three = factories.make_host("three", address="unix:///a")
     factories.make_host("other", address="unix:///c")
+    factories.make_host("beside", engine_id="ID", address="unix:///d", root_directory="/srv/docker")
     assert set(hosts.hosts_like(one)) == {two, three}
     assert set(hosts.hosts_like(three)) == {one}
 
