@@ -21,6 +21,7 @@ POLICY = Path("/usr/sbin/policy-rc.d")
 UNITS = {
     "docker.io": ("docker.service", "docker.socket", "containerd.service"),
     "postgresql": ("postgresql.service",),
+    "docker-registry": ("docker-registry.service",),
 }
 
 
@@ -70,6 +71,9 @@ NEEDS = [
     Need("iptables", lambda: has("iptables"), "some engines do not start", ("demo", "test")),
     Need("apparmor", _needs_no_apparmor, "containers do not start", ("demo", "test")),
     Need("busybox-static", lambda: has("busybox"), "sample containers do not run", ("demo", "test")),
+    Need("docker-registry", lambda: has("docker-registry"), "pulls and pushes are not tested", ("test",)),
+    Need("apache2-utils", lambda: has("htpasswd"), "registries with a password are not tested", ("test",)),
+    Need("openssl", lambda: has("openssl"), "TLS is not tested", ("test",)),
     Need("chromium", lambda: has("chromium", "google-chrome"), "browser tests are left out", ("test",)),
     Need("libatomic1", _has_libatomic, "Playwright does not start", ("test",)),
     Need("postgresql", _has_postgresql, "tests run on SQLite only", ("test",)),

@@ -1,5 +1,8 @@
 """The room that knows what exists, on which host, who may touch it, and the jobs that change it."""
 
+import pkgutil
+from importlib import import_module
+
 from django.apps import AppConfig
 from django.db.models.signals import post_migrate
 
@@ -8,7 +11,9 @@ class ImagesConfig(AppConfig):
     name = "images"
 
     def ready(self) -> None:
-        from images import hosts, removal  # noqa: F401 - they register their operations
+        from images import commands, hosts, removal  # noqa: F401 - hosts and removal register their operations
         from images.search_index import after_migrate
 
+        for module in pkgutil.iter_modules(commands.__path__):
+            import_module(f"images.commands.{module.name}")
         post_migrate.connect(after_migrate, sender=self, dispatch_uid="search index")

@@ -194,6 +194,85 @@ PROBLEMS: dict[str, Problem] = {
     "engine_refused": Problem(
         _("The engine refused."), "", _("Its own words below say why; then try again.")
     ),
+    # Registries
+    "registry_refused": Problem(
+        _("The registry %(registry)s refused the connection."),
+        _("It is not running, or listens on another port."),
+        _("Check the address; from the host, `curl https://%(registry)s/v2/` shows whether it answers."),
+    ),
+    "registry_dns": Problem(
+        _("%(host)s can not find the registry %(registry)s by its name."),
+        _("The name is misspelt, or the host's DNS server does not know it or is away."),
+        _("Check the spelling. On that host, `getent hosts NAME` shows whether the name can be found."),
+    ),
+    "registry_tls": Problem(
+        _("%(host)s does not trust the certificate of %(registry)s."),
+        _("The registry's certificate was signed by a CA the engine does not know, or is for another name."),
+        _(
+            "Put the CA on that host as /etc/docker/certs.d/%(registry)s/ca.crt; no restart is needed. "
+            "Engines read it there, not from Drydock."
+        ),
+    ),
+    "registry_http_https": Problem(
+        _("The registry %(registry)s speaks plain http, and the engine insists on TLS."),
+        _("The registry has no certificate."),
+        _(
+            "Better give the registry a certificate. Else add it to `insecure-registries` in "
+            "/etc/docker/daemon.json of that host and restart the engine."
+        ),
+    ),
+    "registry_unauthorized": Problem(
+        _("The registry %(registry)s did not let Drydock at %(subject)s."),
+        _(
+            "The account lacks the right, its password is wrong or has expired, or there is no such repository."
+        ),
+        _("Check the account under Registries, or add one whose prefix fits this repository."),
+    ),
+    "registry_rate_limited": Problem(
+        _("The registry %(registry)s allows no more pulls for now."),
+        _("Its limit for this address or account is used up."),
+        _(
+            "Wait until it starts anew, sign in with an account under Registries, or have the host use a mirror "
+            "(`registry-mirrors` in /etc/docker/daemon.json)."
+        ),
+    ),
+    "registry_timeout": Problem(
+        _("The registry %(registry)s did not answer in time."),
+        _("It is overloaded or far away, or a firewall drops the packets."),
+        _(
+            "Try again; for images of Docker Hub a mirror near the host helps (`registry-mirrors` in its "
+            "/etc/docker/daemon.json). Or take the image from another registry."
+        ),
+    ),
+    "registry_cut": Problem(
+        _("The connection to the registry %(registry)s broke off."),
+        _(
+            "The network between the host and the registry is unstable, or a proxy limits the time of transfers."
+        ),
+        _("Try again: the layers that have come are kept."),
+    ),
+    "registry_server_error": Problem(
+        _("The registry %(registry)s has a problem of its own."),
+        _("It answered that it failed."),
+        _("Try again later, or ask who runs it."),
+    ),
+    "image_not_found": Problem(
+        _("There is no %(subject)s."),
+        _(
+            "The name or the tag is misspelt, or it was removed. Private images look like this without an account."
+        ),
+        _("Check the spelling; for a private image add an account under Registries."),
+    ),
+    "platform_not_found": Problem(
+        _("%(subject)s does not exist for this platform."),
+        _("It was built for other processors only."),
+        _("Choose another platform or another tag."),
+    ),
+    "reference_invalid": Problem(
+        _("The engine does not take “%(subject)s” for a name."),
+        "",
+        _("Write it as registry/name:tag; repositories are in lower case."),
+    ),
     # Jobs
     "job_lost": Problem(
         _("The worker that carried this out went silent."),

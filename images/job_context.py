@@ -51,6 +51,8 @@ class JobContext:
         self._meter = _Meter()
         self._lines: list[str] = []
         self._unsaved: dict[str, Any] = {}
+        self._detail: Callable[[], dict[str, Any]] | None = None
+        self._sent_done = -1
         self._saved_at = self._sent_at = self._logged_at = 0.0
         self._beat_at = time.monotonic()
 
@@ -109,18 +111,24 @@ class JobContext:
         self.check()
         now = time.monotonic()
         self._meter.measure(done, now)
-        is_last = 0 < total <= done
+        is_last = 0 < total <= done != self._sent_done
         self._unsaved = {"progress_done": done, "progress_total": total, "progress_unit": unit}
         if is_last or now - self._saved_at >= SAVE_SECONDS:
             self._save()
         if is_last or now - self._sent_at >= SEND_SECONDS:
-            self._sent_at = now
+            self._sent_at, self._sent_done = now, done
             self._publish(
                 done=done, total=total, unit=unit, rate=self._meter.rate, left=self._meter.left(done, total)
             )
 
+    def draw(self, detail: Callable[[], dict[str, Any]]) -> None:
+        """What the page draws, such as layers or steps: asked for whenever progress is written."""
+        self._detail = detail
+
     def _save(self) -> None:
         self._saved_at = time.monotonic()
+        if self._detail:
+            self._unsaved["detail"] = self._detail()
         if self._unsaved:
             values, self._unsaved = self._unsaved, {}
             self._mine().update(progress_rate=self._meter.rate, **values)

@@ -48,6 +48,7 @@ def job_start(
     parameters: dict[str, Any] | None = None,
     items: Sequence[ItemInput] = (),
     batch: uuid.UUID | None = None,
+    subject: str = "",
 ) -> Job:
     """Makes the row and wakes a worker after the commit. The caller has checked permissions."""
     operation = OPERATIONS[kind]
@@ -59,6 +60,7 @@ def job_start(
             queue=operation.queue,
             parameters=parameters or {},
             batch=batch,
+            subject=subject[:450],
             progress_total=len(items),
         )
         JobItem.objects.bulk_create(
@@ -66,7 +68,11 @@ def job_start(
             for n, item in enumerate(items)
         )
         audit.record(
-            by=by, action=f"job.{kind}", target=f"#{job.pk}", host=host, outcome=AuditEntry.Outcome.STARTED
+            by=by,
+            action=f"job.{kind}",
+            target=f"#{job.pk} {subject}".strip(),
+            host=host,
+            outcome=AuditEntry.Outcome.STARTED,
         )
         transaction.on_commit(lambda: dispatch(job))
     return job

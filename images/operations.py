@@ -24,6 +24,8 @@ class Operation:
     queue: str = "engine"
     deadline_seconds: int = 3600
     repeatable: bool = False
+    # The field of Host that says how many jobs of this sort it does at once; "" for as many as there are.
+    limit: str = ""
 
 
 OPERATIONS: dict[str, Operation] = {}
@@ -31,12 +33,14 @@ OPERATIONS: dict[str, Operation] = {}
 
 def operation(
     kind: str, *, label: Text, permission: Permission, queue: str = "engine", deadline_seconds: int = 3600,
-    repeatable: bool = False,
+    repeatable: bool = False, limit: str = "",
 ) -> Callable[[Handler], Handler]:  # fmt: skip
     """Registers the decorated function as what jobs of this kind do; it returns the job's result."""
 
     def register(handler: Handler) -> Handler:
-        OPERATIONS[kind] = Operation(kind, label, permission, handler, queue, deadline_seconds, repeatable)
+        OPERATIONS[kind] = Operation(
+            kind, label, permission, handler, queue, deadline_seconds, repeatable, limit
+        )
         return handler
 
     return register

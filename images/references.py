@@ -25,6 +25,7 @@ class Parsed:
     repository: str
     tag: str = ""
     digest: str = ""
+    path: str = ""  # in the registry, in full: "library/redis"
 
 
 @lru_cache(maxsize=16384)
@@ -42,6 +43,7 @@ def parse(name: str) -> Parsed:
         repository=bare.removesuffix(f":{tag}") if tag else bare,
         tag=tag,
         digest=parsed["digest"] or "",
+        path=parsed.repository["path"],
     )
 
 

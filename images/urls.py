@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from images.views import audit, fleet, groups, hosts, image, jobs, overview, pins, removal, team
+from images.views import audit, commands, fleet, groups, hosts, image, jobs, overview, pins, removal, team
 
 app_name = "images"
 urlpatterns = [
@@ -17,6 +17,7 @@ urlpatterns = [
     path("images/remove/", removal.image_remove, name="image-remove"),
     path("images/<int:pk>/", image.image_detail, name="image-detail"),
     path("images/<int:pk>/inspect/", image.image_inspect, name="image-inspect"),
+    path("commands/<slug:kind>/", commands.command, name="command"),
     path("pins/", pins.pin_list, name="pin-list"),
     path("pins/add/<int:image_pk>/", pins.pin_add, name="pin-add"),
     path("pins/<int:pk>/remove/", pins.pin_remove, name="pin-remove"),

@@ -19,6 +19,8 @@ from config.demo.engines import PrivateEngine
 from config.redis_server import RedisServer
 from images import access
 from images.models import Role
+from tests import registry
+from tests.registry import PrivateRegistry
 
 pytest_plugins = ["tests.browser.plugin"]
 
@@ -28,7 +30,12 @@ LEFT_OUT: dict[str, int] = {}
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leaves out what can not run on this machine; says so at the end, and fails where CI is set."""
-    kinds = (("engine", engines.why_not), ("browser", _why_no_browser), ("gettext", _why_no_gettext))
+    kinds = (
+        ("engine", engines.why_not),
+        ("registry", registry.why_not),
+        ("browser", _why_no_browser),
+        ("gettext", _why_no_gettext),
+    )
     for mark, why_not in kinds:
         marked = [item for item in items if item.get_closest_marker(mark)]
         if marked and (reason := why_not()):
@@ -117,6 +124,22 @@ def make_engine(work_directory: Path) -> Iterator[Callable[..., PrivateEngine]]:
     yield make
     for engine in started:
         engine.destroy()
+
+
+@pytest.fixture
+def make_registry(work_directory: Path) -> Iterator[Callable[..., PrivateRegistry]]:
+    """Starts registries: `make_registry()`, `make_registry(with_password=True)`."""
+    started: list[PrivateRegistry] = []
+
+    def make(**options: Any) -> PrivateRegistry:
+        directory = Path(tempfile.mkdtemp(prefix="registry-", dir=work_directory))
+        started.append(PrivateRegistry(directory, **options))
+        return started[-1].start()
+
+    yield make
+    for each in started:
+        each.cont()
+        each.stop()
 
 
 @pytest.fixture

@@ -5,7 +5,9 @@ from images.models.host import CheckState, Host, HostCheck, HostGroup, HostState
 from images.models.image import Container, Copy, Image, ImageLayer, Layer, Pin, Reference
 from images.models.job import ItemState, Job, JobItem, JobLog, JobState
 from images.models.people import Grant, Permission, Role, Team, User
+from images.models.registry import Registry, RemoteTag
 from images.models.sign_in import SignInAttempt
+from images.models.upload import Upload, UploadState
 
 __all__ = [
     "AuditEntry",
@@ -28,9 +30,13 @@ __all__ = [
     "Permission",
     "Pin",
     "Reference",
+    "Registry",
+    "RemoteTag",
     "Role",
     "SignInAttempt",
     "StoreKind",
     "Team",
+    "Upload",
+    "UploadState",
     "User",
 ]

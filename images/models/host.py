@@ -63,14 +63,21 @@ class Host(models.Model):
     """A machine whose Docker Engine is registered."""
 
     name = models.CharField(_("name"), max_length=100, unique=True)
-    address = models.CharField(_("address"), max_length=255)  # unix:///path or tcp://host:port
+    # unix:///path, tcp://host:port or ssh://user@host:port
+    address = models.CharField(_("address"), max_length=255)
     use_tls = models.BooleanField(_("TLS"), default=False)
     tls_ca = models.TextField(_("CA certificate"), blank=True, default="")
     tls_certificate = models.TextField(_("client certificate"), blank=True, default="")
     tls_key = EncryptedTextField(_("client key"), blank=True, default="")
+    ssh_key = EncryptedTextField(_("ssh key"), blank=True, default="")
+    ssh_host_key = models.TextField(_("host key"), blank=True, default="")  # as a line of known_hosts
     groups = models.ManyToManyField(HostGroup, verbose_name=_("groups"), related_name="hosts", blank=True)
     is_enabled = models.BooleanField(_("enabled"), default=True)
     image_budget_bytes = models.PositiveBigIntegerField(_("image budget"), null=True, blank=True)
+    # How many jobs of a sort run on it at once; the rest waits in the queue.
+    most_transfers = models.PositiveSmallIntegerField(_("pulls and pushes at once"), default=3)
+    most_builds = models.PositiveSmallIntegerField(_("builds at once"), default=1)
+    most_removals = models.PositiveSmallIntegerField(_("removals at once"), default=1)
     added_at = models.DateTimeField(auto_now_add=True)
 
     # What the last contact told. Every one of these may be absent on some engine.
@@ -158,6 +165,8 @@ class HostCheck(models.Model):
     tls_ca = models.TextField(blank=True, default="")
     tls_certificate = models.TextField(blank=True, default="")
     tls_key = EncryptedTextField(blank=True, default="")  # emptied when the check has ended
+    ssh_key = EncryptedTextField(blank=True, default="")  # likewise
+    ssh_host_key = models.TextField(blank=True, default="")  # the one that is expected; "" = any, and tell it
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     state = models.CharField(max_length=10, choices=CheckState.choices, default=CheckState.WAITING)

@@ -51,7 +51,9 @@ class Job(models.Model):
     host = models.ForeignKey(Host, models.CASCADE, related_name="jobs")
     batch = models.UUIDField(null=True, db_index=True)  # the jobs that one click started on several hosts
     queue = models.CharField(max_length=10, default="engine")
+    subject = models.CharField(max_length=450, blank=True, default="")  # what it is about: "shop/api:2.1.0"
     parameters = models.JSONField(default=dict)  # never a secret
+    retry_of = models.ForeignKey("self", models.SET_NULL, null=True, related_name="retries")
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="jobs")
 
     state = models.CharField(max_length=10, choices=JobState.choices, default=JobState.QUEUED)
@@ -71,6 +73,7 @@ class Job(models.Model):
     progress_total = models.PositiveBigIntegerField(default=0)  # 0: not known
     progress_rate = models.FloatField(default=0)  # units a second, smoothed
     progress_unit = models.CharField(max_length=10, default="items")  # "items" or "bytes"
+    detail = models.JSONField(default=dict)  # what the page draws while it runs: layers, steps
     result = models.JSONField(default=dict)
     error_code = models.CharField(max_length=50, blank=True, default="")  # see errors.py
     error_values = models.JSONField(default=dict)  # what the error's sentence names

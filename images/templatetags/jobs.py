@@ -5,8 +5,9 @@ from typing import Any
 from django import template
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 
-from images.errors import Explanation, explain
+from images.errors import Explanation, Text, explain
 from images.models import ItemState, Job, JobItem
 from images.templatetags.drydock import duration, human_size
 
@@ -66,6 +67,24 @@ def problem(row: Job | JobItem) -> Explanation | None:
 @register.filter
 def item_look(item: JobItem) -> str:
     return _ITEM_LOOKS.get(ItemState(item.state), "muted")
+
+
+_LAYER_STATES: dict[str, Text] = {
+    "waiting": _lazy("Waiting"),
+    "downloading": _lazy("Downloading"),
+    "verifying": _lazy("Checking"),
+    "downloaded": _lazy("Downloaded"),
+    "extracting": _lazy("Unpacking"),
+    "pushing": _lazy("Pushing"),
+    "done": _lazy("Done"),
+    "exists": _lazy("Already there"),
+}
+
+
+@register.filter
+def layer_state(state: str) -> str:
+    """What is happening to a layer of a pull or a push."""
+    return str(_LAYER_STATES.get(state, state))
 
 
 @register.filter

@@ -1,6 +1,6 @@
 """Jobs: the list, a job's page, its log, cancelling it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any, cast
 
@@ -45,6 +45,11 @@ def job_list(request: HttpRequest) -> HttpResponse:
     context = {"form": form, "page": page, "is_filtered": is_filtered}
     template = "images/job_list.html#job_table" if _is_fragment(request) else "images/job_list.html"
     return render(request, template, context)
+
+
+def jobs_url(jobs: Sequence[Job]) -> str:
+    """Where to watch what one click started."""
+    return reverse("images:job-detail", args=[jobs[0].pk])
 
 
 @require_safe

@@ -1,21 +1,19 @@
 """Removing copies: the question with its figures, and the start of the jobs."""
 
-from urllib.parse import urlencode
-
 from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse
 from django.shortcuts import render
-from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from images import access
 from images.errors import UserError, explain
-from images.models import Job, Permission
+from images.models import Permission
 from images.removal import removal_start
 from images.selection import Selection, selection_of
 from images.views.dialogs import go_to
 from images.views.fleet import selected
+from images.views.jobs import jobs_url
 from images.views.requests import SignedInRequest
 
 
@@ -35,7 +33,7 @@ def image_remove(request: SignedInRequest) -> HttpResponse:
         jobs = removal_start(by=request.user, copies=selection.removable(force=force).copies, force=force)
     except UserError as error:
         return _question(request, selection, error)
-    return go_to(request, _jobs_url(jobs))
+    return go_to(request, jobs_url(jobs))
 
 
 def _of_address(request: SignedInRequest) -> Selection:
@@ -54,9 +52,3 @@ def _question(request: SignedInRequest, selection: Selection, error: UserError |
     }
     fragment = "#removal" if request.htmx else ""
     return render(request, f"images/image_remove.html{fragment}", context)
-
-
-def _jobs_url(jobs: list[Job]) -> str:
-    if len(jobs) == 1:
-        return reverse("images:job-detail", args=[jobs[0].pk])
-    return f"{reverse('images:job-list')}?{urlencode({'batch': jobs[0].batch})}"

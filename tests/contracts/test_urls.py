@@ -65,6 +65,7 @@ TABLE: dict[str, Address] = {
     "images:image-remove": Address("GET POST", P.REMOVE, data=(("copies", "copy"),), stranger="forbidden"),
     "images:image-detail": Address("GET POST", of="image"),  # POST shows secrets: see test_image_page.py
     "images:image-inspect": Address("GET", of="image"),
+    "images:command": Address("GET POST", P.PULL, stranger="forbidden", arguments=(("kind", "pull"),)),
     "images:pin-list": Address("GET"),
     "images:pin-add": Address("GET POST", P.REMOVE, of="image", arguments=(("image_pk", "image"),)),
     "images:pin-remove": Address("GET POST", P.REMOVE, of="pin"),

@@ -1,0 +1,122 @@
+"""`docker pull`: by tag, by digest, or every tag of a repository."""
+
+import time
+import uuid
+from collections.abc import Iterable
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+
+from images import inventory
+from images.engine import read
+from images.engine.failures import RETRIED
+from images.engine.transfer import Layers, pull
+from images.errors import UserError
+from images.job_context import JobContext
+from images.jobs import job_start
+from images.models import Copy, Host, Job, Permission, User
+from images.operations import operation
+from images.references import parse
+from images.registries import credentials_of, registry_for
+
+ATTEMPTS = 3  # a registry that cuts the line is asked again; what has come stays
+PAUSE_SECONDS = 2.0
+DEADLINE_SECONDS = 6 * 3600
+
+
+def pull_start(
+    *,
+    by: User,
+    hosts: Iterable[Host],
+    reference: str,
+    platform: str = "",
+    all_tags: bool = False,
+) -> list[Job]:
+    """One job per host, all of one batch. The caller has checked the permission to pull on every host.
+
+    Without a tag or digest it is `latest`, unless every tag is wanted. Raises InvalidReferenceError.
+    """
+    parsed = parse(reference)
+    tag = "" if all_tags else parsed.digest or parsed.tag or "latest"
+    name = parsed.repository if all_tags else joined(parsed.repository, tag)
+    parameters = {"repository": parsed.repository, "tag": tag, "platform": platform, "reference": name}
+    batch = uuid.uuid4()
+    return [
+        job_start(kind="pull", host=host, by=by, parameters=parameters, batch=batch, subject=name)
+        for host in hosts
+    ]
+
+
+def joined(repository: str, tag: str) -> str:
+    """`repository:tag`, or `repository@digest` where the tag is one."""
+    return f"{repository}@{tag}" if tag.startswith("sha256:") else f"{repository}:{tag}"
+
+
+@operation(
+    "pull", label=_("Pull"), permission=Permission.PULL, deadline_seconds=DEADLINE_SECONDS, repeatable=True,
+    limit="most_transfers",
+)  # fmt: skip
+def carry_out(context: JobContext) -> dict[str, Any]:
+    """Pulls, and says which image the reference names now and which one it named before."""
+    parameters, engine, host = context.job.parameters, context.engine, context.host
+    registry = registry_for(parameters["repository"])
+    context.result["account"] = registry.name if registry else ""
+    before = read.find_image(engine, parameters["reference"]) if parameters["tag"] else None
+    layers = _pulled(context, registry)
+    names = [parameters["reference"]]
+    if not parameters["tag"]:
+        names = [joined(parameters["repository"], tag) for tag in layers.tags]
+    inventory.images_refresh(host, names, engine, again=host.store_kind == "containerd")
+    inventory.recount(host)
+    return {"digest": layers.digest, "references": names} | _what_came(
+        host, names, before.engine_id if before else ""
+    )
+
+
+def _pulled(context: JobContext, registry: Any) -> Layers:
+    """Repeats what a bad line has cut; what the engine has by then it keeps."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return _pull_once(context, registry)
+        except UserError as error:
+            if error.code not in RETRIED or attempt == ATTEMPTS:
+                raise
+            context.log(f"{error.raw or error} - trying again ({attempt}/{ATTEMPTS - 1})")
+            time.sleep(PAUSE_SECONDS)
+            context.check()
+    raise AssertionError("not reached")
+
+
+def _pull_once(context: JobContext, registry: Any) -> Layers:
+    parameters, layers = context.job.parameters, Layers()
+    context.draw(lambda: {"layers": layers.as_json()})
+    lines = pull(
+        context.engine,
+        parameters["repository"],
+        tag=parameters["tag"],
+        platform=parameters["platform"],
+        credentials=credentials_of(registry),
+        subject=parameters["reference"],
+        host=context.host.name,
+        registry=parse(parameters["repository"]).registry,
+    )
+    for line in lines:
+        if not layers.take(line) and line.text:
+            context.log(f"{line.layer}: {line.text}" if line.layer else line.text)
+        context.progress(layers.done_bytes, layers.total_bytes, "bytes")
+    return layers
+
+
+def _what_came(host: Host, names: list[str], before: str) -> dict[str, Any]:
+    copies = Copy.objects.filter(host=host, references__name__in=names).distinct()
+    found = list(copies.values("image_id", "engine_id")[:2])
+    if len(found) != 1:
+        return {}
+    [copy] = found
+    moved = bool(before) and before != copy["engine_id"]
+    return {
+        "image": copy["image_id"],
+        "engine_id": copy["engine_id"],
+        "replaced": before if moved else "",
+        "was_here": before == copy["engine_id"],
+    }

@@ -1,0 +1,58 @@
+"""The engine's text about a registry, a disk or a name, as a problem of errors.py.
+
+Engines wrap Go's errors in their own words; what is looked for here was the same from Docker 20.10 to 28.5 on
+both stores and on Podman.
+"""
+
+import re
+from collections.abc import Sequence
+
+from docker.errors import APIError
+
+from images.errors import UserError
+
+# The first that occurs in the text wins, so what is more special stands higher.
+_SIGNS: Sequence[tuple[str, tuple[str, ...]]] = (
+    ("disk_full", ("no space left on device",)),
+    ("registry_rate_limited", ("toomanyrequests", "too many requests", "pull rate limit")),
+    ("registry_http_https", ("server gave http response to https client",)),
+    ("registry_tls", ("x509:", "tls: ", "certificate signed by unknown authority", "certificate is not trusted")),
+    ("registry_dns", ("no such host", "server misbehaving", "temporary failure in name resolution")),
+    ("registry_refused", ("connection refused",)),
+    ("registry_unauthorized", ("unauthorized", "authentication required", "no basic auth credentials",
+                               "incorrect username or password", "401 unauthorized", "access denied",
+                               "requested access to the resource is denied", "denied:", "403 forbidden")),
+    ("platform_not_found", ("no matching manifest for", "no match for platform",
+                            "does not match the specified platform")),
+    ("image_not_found", ("manifest unknown", "name unknown", "not found", "repository does not exist", "name_unknown",
+                         "does not exist")),
+    ("registry_timeout", ("timeout exceeded while awaiting headers", "i/o timeout", "deadline exceeded",
+                          "tls handshake timeout", "context canceled while waiting", "client.timeout")),
+    ("registry_cut", ("unexpected eof", "connection reset by peer", "broken pipe", ": eof", "failed to copy",
+                      "short read", "http2: server sent goaway", "unexpected commit digest")),
+    ("reference_invalid", ("invalid reference format", "invalid tag format", "repository name must be")),
+    ("registry_server_error", ("500 internal server error", "502 bad gateway", "503 service unavailable",
+                               "504 gateway", "received unexpected http status")),
+)  # fmt: skip
+
+RETRIED = frozenset({"registry_cut", "registry_timeout", "registry_server_error"})
+"""What may go better a moment later, and can be repeated without harm."""
+
+_NAME_OF_HOST = re.compile(r"https?://([^/\"\s]+)")
+
+
+def failure(text: str, *, subject: str = "", host: str = "", registry: str = "") -> UserError:
+    """The problem an engine's text speaks of; `engine_refused` where it says nothing known.
+
+    `subject` is the reference the request was about, `registry` its registry, `host` the engine's host.
+    """
+    low = text.lower()
+    code = next((code for code, signs in _SIGNS if any(sign in low for sign in signs)), "engine_refused")
+    asked = _NAME_OF_HOST.search(text)
+    where = registry or (asked[1] if asked else "")
+    return UserError(code, raw=text[:4000], subject=subject, host=host, registry=where)
+
+
+def refused(error: APIError, *, subject: str = "", host: str = "", registry: str = "") -> UserError:
+    """The same for an answer whose status already says that it failed."""
+    return failure(str(error.explanation or error), subject=subject, host=host, registry=registry)

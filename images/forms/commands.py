@@ -1,0 +1,121 @@
+"""What each of Docker's image commands asks for. A new command is one form here with the decorator."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+from django.utils.translation import gettext as _now
+from django.utils.translation import gettext_lazy as _
+
+from images.commands.pull import pull_start
+from images.errors import Text
+from images.forms.base import StyledForm
+from images.models import Host, Job, Permission, User
+from images.references import InvalidReferenceError, parse
+
+COMMANDS: dict[str, type["CommandForm"]] = {}
+
+
+def command(form: type["CommandForm"]) -> type["CommandForm"]:
+    """Makes the form the one behind `/commands/<kind>/`."""
+    COMMANDS[form.kind] = form
+    return form
+
+
+class CommandForm(StyledForm):
+    """The base: on which hosts. A subclass adds its fields and `start`."""
+
+    kind: ClassVar[str]
+    title: ClassVar[Text]
+    submit: ClassVar[Text]
+    permission: ClassVar[Permission]
+
+    hosts = forms.ModelMultipleChoiceField(
+        label=_("On these hosts"), queryset=Host.objects.none(), widget=forms.CheckboxSelectMultiple
+    )
+
+    def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.user = user
+        self.order_fields([name for name in self.fields if name != "hosts"])
+        if "hosts" in self.fields:
+            hosts = allowed_hosts(user, self.permission)
+            self.fields["hosts"].queryset = hosts  # type: ignore[attr-defined]
+            if not self.is_bound and hosts.count() == 1:
+                self.initial.setdefault("hosts", list(hosts))
+
+    @classmethod
+    def initial_of(cls, address: Mapping[str, Any], user: User) -> dict[str, Any]:
+        """What the address that opened the form says: `?host=3&reference=redis:7`."""
+        initial: dict[str, Any] = {name: value for name, value in address.items() if name in cls.base_fields}
+        host = str(address.get("host", ""))
+        if host.isdecimal() and len(host) < 19:
+            initial["hosts"] = list(allowed_hosts(user, cls.permission).filter(pk=host))
+        return initial
+
+    def start(self, by: User) -> list[Job]:
+        """Starts what was asked for. Raises UserError. Called with valid data only."""
+        raise NotImplementedError
+
+
+def allowed_hosts(user: User, permission: Permission) -> QuerySet[Host]:
+    return Host.objects.visible_to(user, permission).filter(is_enabled=True).order_by("name")
+
+
+class ReferenceField(forms.CharField):
+    """An image reference by distribution's grammar; what is wrong with it is said beside the field."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        attrs = {"spellcheck": "false", "autocomplete": "off", "autocapitalize": "none"}
+        kwargs.setdefault("widget", forms.TextInput(attrs=attrs))
+        super().__init__(max_length=400, **kwargs)
+
+    def clean(self, value: Any) -> Any:
+        text = super().clean(value)
+        if text:
+            try:
+                parse(text)
+            except InvalidReferenceError as error:
+                raise ValidationError(
+                    _now(
+                        "This is not an image reference. Write it as registry/name:tag, "
+                        "such as redis:7.4 or ghcr.io/acme/api:1.4; repositories are in lower case."
+                    ),
+                    code="invalid",
+                ) from error
+        return text
+
+
+@command
+class PullForm(CommandForm):
+    kind = "pull"
+    title = _("Pull an image")
+    submit = _("Pull")
+    permission = Permission.PULL
+
+    reference = ReferenceField(
+        label=_("Image"),
+        help_text=_("A name, a name with a tag or a digest. Without a tag it is the one named latest."),
+    )
+    all_tags = forms.BooleanField(label=_("Every tag of this repository"), required=False)
+    platform = forms.RegexField(
+        r"^[a-z0-9]+(/[a-z0-9]+(/[a-z0-9.]+)?)?$",
+        label=_("Platform"),
+        required=False,
+        max_length=50,
+        help_text=_("Empty means the host's own. Else such as linux/arm64."),
+    )
+
+    def clean(self) -> dict[str, Any]:
+        data: dict[str, Any] = super().clean() or self.cleaned_data
+        reference = data.get("reference")
+        if reference and data.get("all_tags") and (parse(reference).tag or parse(reference).digest):
+            self.add_error(
+                "all_tags", _("With a tag or a digest it is that one. Take it away to pull every tag.")
+            )
+        return data
+
+    def start(self, by: User) -> list[Job]:
+        return pull_start(by=by, **self.cleaned_data)

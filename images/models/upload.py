@@ -1,0 +1,33 @@
+"""What a person sent for a build: an archive, kept in a folder that web and workers share."""
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class UploadState(models.TextChoices):
+    RECEIVING = "receiving", _("Receiving")
+    READY = "ready", _("Ready")
+    REFUSED = "refused", _("Refused")
+
+
+class Upload(models.Model):
+    """A build context. Its bytes are the file named by `id` in the spool; both go after a while."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True, db_index=True)
+    name = models.CharField(max_length=255, blank=True, default="")  # as the browser named it
+    size_bytes = models.PositiveBigIntegerField(default=0)
+    state = models.CharField(max_length=10, choices=UploadState.choices, default=UploadState.RECEIVING)
+    summary = models.JSONField(default=dict)  # what the context holds; see commands/contexts.py
+    error_code = models.CharField(max_length=50, blank=True, default="")
+    error_values = models.JSONField(default=dict)
+
+    class Meta:
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return self.name or str(self.id)

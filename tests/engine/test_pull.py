@@ -1,0 +1,148 @@
+"""Pulling on a real engine from a real registry, with everything that can go wrong produced for real."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from config.demo import images as demo
+from config.demo.engines import PrivateEngine
+from config.demo.images import Image, Layer
+from images.commands.pull import pull_start
+from images.jobs import job_carry_out
+from images.models import Copy, Host, Job, JobState, Reference, Registry
+from tests import factories
+from tests.engine.freed import registered
+from tests.registry import PASSWORD, USERNAME, PrivateRegistry
+
+pytestmark = [pytest.mark.engine, pytest.mark.registry, pytest.mark.django_db(transaction=True)]
+
+BASE = Layer("base", 300_000)
+
+
+@pytest.fixture
+def host(engine: PrivateEngine) -> Host:
+    return registered(engine.address)
+
+
+def fill(engine: PrivateEngine, registry: PrivateRegistry, *tags: str, layer: str = "own") -> None:
+    """Puts an image of two layers into the registry under each tag, and takes it off the engine."""
+    names = [f"{registry.host}/{tag}" for tag in tags]
+    auth = {"username": USERNAME, "password": PASSWORD} if registry.with_password else None
+    with engine.client() as api:
+        raw: Any = api
+        for number, name in enumerate(names):
+            demo.load(api, Image([name], [BASE, Layer(f"{layer}{number}", 200_000)]))
+            for line in raw.push(name, stream=True, decode=True, auth_config=auth or {}):
+                assert "error" not in line, line
+            api.remove_image(name)
+
+
+def pulled(host: Host, reference: str, **options: Any) -> Job:
+    [job] = pull_start(by=factories.make_user(), hosts=[host], reference=reference, **options)
+    job_carry_out(job.pk)
+    return Job.objects.get(pk=job.pk)
+
+
+def test_pull_brings_the_image_and_says_what_each_layer_did(
+    engine: PrivateEngine, host: Host, make_registry: Callable[..., PrivateRegistry]
+) -> None:
+    registry = make_registry()
+    fill(engine, registry, "shop/api:1.0")
+    job = pulled(host, f"{registry.host}/shop/api:1.0")
+    assert job.state == JobState.SUCCEEDED, job.error_raw
+    assert [layer["state"] for layer in job.detail["layers"]] == ["done", "done"]
+    assert job.progress_done == job.progress_total > 0
+    assert job.result["digest"].startswith("sha256:")
+    copy = Copy.objects.get(host=host, repository=f"{registry.host}/shop/api")
+    assert (job.result["image"], job.result["was_here"]) == (copy.image_id, False)
+
+
+def test_no_tag_means_latest(
+    engine: PrivateEngine, host: Host, make_registry: Callable[..., PrivateRegistry]
+) -> None:
+    registry = make_registry()
+    fill(engine, registry, "shop/api:latest", "shop/api:2")
+    job = pulled(host, f"{registry.host}/shop/api")
+    assert job.subject == f"{registry.host}/shop/api:latest"
+    tags = Reference.objects.filter(host=host).exclude(tag="").values_list("tag", flat=True)
+    assert list(tags) == ["latest"]
+
+
+def test_every_tag_comes_when_asked_for(
+    engine: PrivateEngine, host: Host, make_registry: Callable[..., PrivateRegistry]
+) -> None:
+    registry = make_registry()
+    fill(engine, registry, "shop/api:1", "shop/api:2", "shop/api:3")
+    job = pulled(host, f"{registry.host}/shop/api", all_tags=True)
+    assert job.state == JobState.SUCCEEDED, job.error_raw
+    tags = Reference.objects.filter(host=host).exclude(tag="").values_list("tag", flat=True)
+    assert sorted(tags) == ["1", "2", "3"]
+
+
+def test_pull_by_digest(
+    engine: PrivateEngine, host: Host, make_registry: Callable[..., PrivateRegistry]
+) -> None:
+    registry = make_registry()
+    fill(engine, registry, "shop/api:1")
+    digest = pulled(host, f"{registry.host}/shop/api:1").result["digest"]
+    engine.wipe()
+    job = pulled(host, f"{registry.host}/shop/api@{digest}")
+    assert job.state == JobState.SUCCEEDED, job.error_raw
+    assert Reference.objects.get(host=host, digest=digest).copy.image_id == job.result["image"]
+    assert not Reference.objects.filter(host=host, tag="1").exists()
+
+
+def test_second_pull_finds_everything_here(
+    engine: PrivateEngine, host: Host, make_registry: Callable[..., PrivateRegistry]
+) -> None:
+    registry = make_registry()
+    fill(engine, registry, "shop/api:1")
+    pulled(host, f"{registry.host}/shop/api:1")
+    job = pulled(host, f"{registry.host}/shop/api:1")
+    assert (job.result["was_here"], job.result["replaced"]) == (True, "")
+
+
+def test_moved_tag_says_what_it_replaced(
+    engine: PrivateEngine, host: Host, make_registry: Callable[..., PrivateRegistry]
+) -> None:
+    registry = make_registry()
+    fill(engine, registry, "shop/api:1")
+    first = pulled(host, f"{registry.host}/shop/api:1").result["engine_id"]
+    fill(engine, registry, "shop/api:1", layer="other")
+    with engine.client() as api:
+        api.tag(first, f"{registry.host}/shop/api", "1")
+    job = pulled(host, f"{registry.host}/shop/api:1")
+    assert job.result["replaced"] == first
+    assert Copy.objects.get(host=host, engine_id=first).is_dangling
+
+
+def test_account_with_the_longest_prefix_is_used(
+    engine: PrivateEngine, host: Host, make_registry: Callable[..., PrivateRegistry]
+) -> None:
+    registry = make_registry(with_password=True)
+    fill(engine, registry, "shop/api:1")
+    Registry.objects.create(name="wrong", prefix=registry.host, username="mallory", password="no")
+    refused = pulled(host, f"{registry.host}/shop/api:1")
+    assert (refused.state, refused.error_code) == (JobState.FAILED, "registry_unauthorized")
+    Registry.objects.create(name="shop", prefix=f"{registry.host}/shop", username=USERNAME, password=PASSWORD)
+    job = pulled(host, f"{registry.host}/shop/api:1")
+    assert (job.state, job.result["account"]) == (JobState.SUCCEEDED, "shop")
+    assert PASSWORD not in str(job.parameters) + str(job.result)
+
+
+def test_what_is_not_there_is_said(host: Host, make_registry: Callable[..., PrivateRegistry]) -> None:
+    registry = make_registry()
+    job = pulled(host, f"{registry.host}/shop/nothing:1")
+    assert (job.state, job.error_code) == (JobState.FAILED, "image_not_found")
+    assert job.error_values["subject"] == f"{registry.host}/shop/nothing:1"
+
+
+def test_registry_that_is_down_is_said(host: Host, make_registry: Callable[..., PrivateRegistry]) -> None:
+    registry = make_registry()
+    registry.stop()
+    assert pulled(host, f"{registry.host}/shop/api:1").error_code == "registry_refused"
+
+
+def test_registry_that_nobody_knows_is_said(host: Host) -> None:
+    assert pulled(host, "registry.invalid/shop/api:1").error_code == "registry_dns"
