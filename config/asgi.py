@@ -1,11 +1,16 @@
 """What uvicorn serves: Django, and beside it the stream of live events."""
 
 import os
+import warnings
 from typing import TYPE_CHECKING
 
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+# WhiteNoise hands its files over as ordinary iterators; they are small. Long answers are streamed by
+# images/views/streaming.py.
+warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous iterators")
 
 _django = get_asgi_application()
 

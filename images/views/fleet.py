@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.http import Http404, HttpResponse, QueryDict, StreamingHttpResponse
+from django.http import Http404, HttpResponse, QueryDict
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils import timezone
@@ -14,6 +14,7 @@ from images.forms.fleet import FleetForm
 from images.models import Host, User
 from images.selection import Selection, selection_of
 from images.views.requests import SignedInRequest
+from images.views.streaming import streamed
 
 
 @require_GET
@@ -74,7 +75,6 @@ def image_export(request: SignedInRequest, format: str) -> HttpResponseBase:  # 
         raise Http404
     export = fleet_export.FORMATS[format]
     query = FleetForm(request.GET, user=request.user).query()
-    response = StreamingHttpResponse(export.lines(request.user, query), content_type=export.content_type)
-    name = f"images-{timezone.now():%Y-%m-%d}.{format}"
-    response["Content-Disposition"] = f'attachment; filename="{name}"'
-    return response
+    headers = {"Content-Disposition": f'attachment; filename="images-{timezone.now():%Y-%m-%d}.{format}"'}
+    lines = export.lines(request.user, query)
+    return streamed(request, lines, content_type=export.content_type, headers=headers)

@@ -20,6 +20,7 @@ from images.forms.jobs import JobFilterForm
 from images.models import Job, JobItem, JobState, Permission, User
 from images.operations import OPERATIONS
 from images.views.dialogs import dialog, go_to
+from images.views.streaming import streamed
 
 PAGE_SIZE = 50
 ITEMS_PER_PAGE = 100
@@ -112,7 +113,7 @@ def job_log(request: HttpRequest, *, pk: int) -> StreamingHttpResponse:
     """The whole log as a text file; read row by row, because a build writes a lot."""
     job = access.access_job(_me(request), pk)
     headers = {"Content-Disposition": f'inline; filename="job-{pk}.log"', "X-Content-Type-Options": "nosniff"}
-    return StreamingHttpResponse(_log_texts(job), content_type="text/plain; charset=utf-8", headers=headers)
+    return streamed(request, _log_texts(job), content_type="text/plain; charset=utf-8", headers=headers)
 
 
 def _log_texts(job: Job) -> Iterator[str]:
