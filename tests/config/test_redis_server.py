@@ -37,7 +37,6 @@ def test_server_answers_when_start_returns_and_is_gone_after_stop(server: RedisS
     server.start()
     assert server.process
     pid = server.process.pid
-    assert server.is_running
     assert is_answering(server.url)
     assert server.pid_path.read_text() == str(pid)
     server.stop()
