@@ -12,7 +12,7 @@ from images.engine.read import moment
 from images.engine.snapshots import ImageContent
 from images.layers import chain_ids, layer_sizes, layer_steps, settled_sizes
 from images.models import Copy, Image, ImageLayer, Layer, StoreKind
-from images.references import content_key
+from images.references import content_document, content_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ def _image(key: str, content: ImageContent) -> Image:
         labels=config.get("Labels") or {},
         config=config,
         history=_history(content),
-        inspect=inspect,
+        inspect=content_document(inspect),
         is_partial=not inspect.get("RootFS"),
     )
 

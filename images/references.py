@@ -53,6 +53,11 @@ _CONFIG_KEYS = (
     "ArgsEscaped", "Healthcheck", "OnBuild", "Shell",
 )  # fmt: skip
 
+# Named one by one: an engine to come may add to the document what nobody else should read.
+_DOCUMENT_KEYS = (
+    "Architecture", "Author", "Comment", "Created", "Os", "OsFeatures", "OsVersion", "RootFS", "Variant",
+)  # fmt: skip
+
 
 def content_key(inspect: Mapping[str, Any]) -> str:
     """A key that is the same for one content on every engine, whatever ID that engine gives it.
@@ -77,6 +82,17 @@ def content_key(inspect: Mapping[str, Any]) -> str:
             "config": {key: config[key] for key in _CONFIG_KEYS if config.get(key)},
         }
     )
+
+
+def content_document(inspect: Mapping[str, Any]) -> dict[str, Any]:
+    """Of an inspect document, what belongs to the content: the same on every host that holds the image.
+
+    Names, digests, parents and paths are a host's own, and who sees one host need not see the other.
+    """
+    document = {key: inspect[key] for key in _DOCUMENT_KEYS if key in inspect}
+    if config := inspect.get("Config"):
+        document["Config"] = {key: config[key] for key in _CONFIG_KEYS if key in config}
+    return document
 
 
 def _hash(value: Any) -> str:

@@ -30,7 +30,7 @@ class Image(models.Model):
     history = models.JSONField(
         default=list
     )  # oldest first: created_by, created_at, bytes, makes_layer, comment
-    inspect = models.JSONField(default=dict)  # the raw document, as the first host to hold the image gave it
+    inspect = models.JSONField(default=dict)  # the document, without what is a host's own
     is_partial = models.BooleanField(default=False)  # content incomplete: layers unknown
 
     def __str__(self) -> str:

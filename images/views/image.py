@@ -10,6 +10,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from images import access, audit, image_page, pins
 from images.models import Copy, Image
+from images.references import content_document
 from images.secrets import masked
 from images.views.requests import SignedInRequest
 
@@ -47,9 +48,11 @@ def _reveal(request: SignedInRequest, image: Image, copies: list[Copy]) -> None:
 
 @require_GET
 def image_inspect(request: SignedInRequest, *, pk: int) -> HttpResponse:
-    """The inspect document as the first host gave it, without what looks like a secret."""
+    """The inspect document without what belongs to one host alone, and without what looks like a secret."""
     image = access.access_image(request.user, pk)
-    text = json.dumps(masked(image.inspect), indent=2, sort_keys=True, ensure_ascii=False)
+    # Stripped here too: rows that were stored by an older Drydock hold the whole document.
+    document = masked(content_document(image.inspect))
+    text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False)
     if request.htmx:
         return render(request, "images/_inspect.html", {"text": text})
     return HttpResponse(text, content_type="application/json")

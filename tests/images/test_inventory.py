@@ -56,6 +56,13 @@ def test_unchanged_host_is_two_lists_and_nothing_else(host: Host, api: RecordedA
     assert used > before
 
 
+def test_what_belongs_to_the_host_is_not_stored_with_the_content(host: Host, api: RecordedApi) -> None:
+    api.add(1, "app:1", parent="sha256:1", GraphDriver={"Data": {"UpperDir": "/srv/one"}})
+    sync(host, api)
+    stored = Image.objects.get().inspect
+    assert set(stored) == {"Architecture", "Config", "Created", "Os", "RootFS"}
+
+
 def test_known_content_is_not_read_again_on_another_host(host: Host, api: RecordedApi) -> None:
     api.add(1, "app:1")
     sync(host, api)
