@@ -17,7 +17,7 @@ from django.db.models import F
 from django.utils import timezone
 from docker.errors import APIError
 
-from images import audit, progress
+from images import audit, job_queue, progress
 from images.engine.client import Connection, EngineCut, translated
 from images.errors import UserError
 from images.job_context import JobContext, JobStopped
@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 SILENT_SECONDS = 45  # nine missed heartbeats: the worker is dead, not slow
 ENGINE_SECONDS = 60.0  # how long an engine's answer is waited for, unless an operation says otherwise
+MOST_WOKEN = 500  # by one tick: more than any number of workers
+MOST_CLAIMS = 50  # each try that fails means that another worker got a job
 MOST_ATTEMPTS = 3  # a job that takes its worker down with it is not tried for ever
 
 
@@ -49,6 +51,7 @@ def job_start(
     items: Sequence[ItemInput] = (),
     batch: uuid.UUID | None = None,
     subject: str = "",
+    retry_of: Job | None = None,
 ) -> Job:
     """Makes the row and wakes a worker after the commit. The caller has checked permissions."""
     operation = OPERATIONS[kind]
@@ -61,6 +64,7 @@ def job_start(
             parameters=parameters or {},
             batch=batch,
             subject=subject[:450],
+            retry_of=retry_of,
             progress_total=len(items),
         )
         JobItem.objects.bulk_create(
@@ -95,21 +99,56 @@ def wake(task: str, *arguments: int, queue: str) -> bool:
 
 
 def announce(job: Job) -> None:
-    """Tells the pages that a job's state changed."""
+    """Tells the pages that a job's state changed, and who started it that it has ended."""
     data = {"id": job.pk, "state": job.state, "done": job.progress_done, "total": job.progress_total}
-    progress.publish(f"job:{job.pk}", "jobs", f"host:{job.host_id}", host_id=job.host_id, data=data)
+    topics = [f"job:{job.pk}", "jobs", f"host:{job.host_id}"]
+    if job.created_by_id and not job.is_open:
+        topics.append(f"by:{job.created_by_id}")
+    progress.publish(*topics, host_id=job.host_id, data=data)
 
 
 def job_claim(job_id: int) -> Job | None:
-    """Takes a queued job by compare-and-swap; None when it is not there, not queued or somebody else's."""
-    now = timezone.now()
-    job = Job.objects.filter(pk=job_id, state=JobState.QUEUED).select_related("host", "created_by").first()
+    """Takes the job whose turn it is, which need not be the one that the worker was woken for.
+
+    None when no waiting job of that queue may begin: they are somebody else's, or their hosts do as much of
+    the sort already as their limits allow.
+    """
+    for _ in range(MOST_CLAIMS):
+        candidates = job_queue.candidates(job_id)
+        for pk in candidates:
+            if job := _claim(pk):
+                announce(job)
+                return job
+        # Others took all of them since they were looked up; there may be more behind those.
+        if not candidates:
+            break
+    return None
+
+
+def _claim(pk: int) -> Job | None:
+    """Takes this very job by compare-and-swap, as long as its host has room for it."""
+    job = Job.objects.filter(pk=pk, state=JobState.QUEUED).select_related("host", "created_by").first()
     if job is None:
         return None
-    operation = OPERATIONS.get(job.kind)
+    limit = job_queue.limit_of(job.kind)
+    with transaction.atomic():
+        if limit:
+            # Two workers that count at once would both find room: the row of the host is held meanwhile. (On
+            # SQLite the transaction itself is exclusive.)
+            host = Host.objects.select_for_update(no_key=True).only(limit).filter(pk=job.host_id).first()
+            if host is None or not job_queue.has_room(host, limit):
+                return None
+        if not _swap(job):
+            return None
+    job.refresh_from_db(fields=["state", "worker", "attempt", "started_at", "heartbeat_at", "deadline_at"])
+    return job
+
+
+def _swap(job: Job) -> bool:
+    now, operation = timezone.now(), OPERATIONS.get(job.kind)
     # The token is new for every claim: a worker that was taken for dead can not write to a job claimed anew.
     token = f"{socket.gethostname()[:50]}:{os.getpid()}:{uuid.uuid4().hex[:12]}"
-    claimed = Job.objects.filter(pk=job_id, state=JobState.QUEUED).update(
+    claimed = Job.objects.filter(pk=job.pk, state=JobState.QUEUED).update(
         state=JobState.RUNNING,
         worker=token,
         attempt=F("attempt") + 1,
@@ -117,11 +156,13 @@ def job_claim(job_id: int) -> Job | None:
         heartbeat_at=now,
         deadline_at=now + timedelta(seconds=operation.deadline_seconds) if operation else None,
     )
-    if not claimed:
-        return None
-    job.refresh_from_db(fields=["state", "worker", "attempt", "started_at", "heartbeat_at", "deadline_at"])
-    announce(job)
-    return job
+    return bool(claimed)
+
+
+def _wake_next(job: Job) -> None:
+    """A job has left its place on the host: whoever waits for it is woken."""
+    if pk := job_queue.next_in_line(job):
+        wake("images.tasks.carry_out", pk, queue=job.queue)
 
 
 def is_quick(job_id: int) -> bool:
@@ -187,6 +228,7 @@ def _end(
     job.refresh_from_db()
     _record_end(job)
     announce(job)
+    _wake_next(job)
 
 
 def _record_end(job: Job) -> None:
@@ -243,19 +285,23 @@ def _after_loss(job: Job) -> None:
         return
     _record_end(job)
     announce(job)
+    _wake_next(job)
 
 
 def jobs_redispatch(now: datetime) -> int:
     """Wakes workers again for queued jobs whose message was lost (Redis restarted, or down at the time).
 
-    Only when the queue is empty: then nothing is under way that would wake them.
+    Only when the queue is empty: then nothing is under way that would wake them. And only as many as their
+    hosts take now: the others are woken when one of these ends.
     """
     waiting = Job.objects.filter(state=JobState.QUEUED, created_at__lt=now - timedelta(seconds=10))
     sent = 0
     for queue in waiting.order_by().values_list("queue", flat=True).distinct():
         if _queue_length(queue) == 0:
-            for pk in waiting.filter(queue=queue).order_by("id").values_list("pk", flat=True)[:500]:
-                sent += wake("images.tasks.carry_out", pk, queue=queue)
+            ready = waiting.filter(pk__in=job_queue.ready_jobs(queue)[:MOST_WOKEN]).order_by("id")
+            sent += sum(
+                wake("images.tasks.carry_out", pk, queue=queue) for pk in ready.values_list("pk", flat=True)
+            )
     return sent
 
 

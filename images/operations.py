@@ -26,6 +26,8 @@ class Operation:
     repeatable: bool = False
     # The field of Host that says how many jobs of this sort it does at once; "" for as many as there are.
     limit: str = ""
+    # Whether an ended job may be started anew with the same input; see retry.py.
+    can_retry: bool = True
 
 
 OPERATIONS: dict[str, Operation] = {}
@@ -33,13 +35,13 @@ OPERATIONS: dict[str, Operation] = {}
 
 def operation(
     kind: str, *, label: Text, permission: Permission, queue: str = "engine", deadline_seconds: int = 3600,
-    repeatable: bool = False, limit: str = "",
+    repeatable: bool = False, limit: str = "", can_retry: bool = True,
 ) -> Callable[[Handler], Handler]:  # fmt: skip
     """Registers the decorated function as what jobs of this kind do; it returns the job's result."""
 
     def register(handler: Handler) -> Handler:
         OPERATIONS[kind] = Operation(
-            kind, label, permission, handler, queue, deadline_seconds, repeatable, limit
+            kind, label, permission, handler, queue, deadline_seconds, repeatable, limit, can_retry
         )
         return handler
 

@@ -1,0 +1,177 @@
+"""The queue: which of the waiting jobs a worker takes, and the limits of each host.
+
+A message to a worker means "there may be something to do": the worker asks here which job has its turn. Every job
+brings one message, and every end of a limited job another one, so that none is forgotten; a worker that finds
+every line full goes on to its next message and waits for nothing.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+
+from django.db.models import QuerySet
+from django.utils.functional import Promise
+
+from images import turns
+from images.models import Host, Job, JobState
+from images.operations import OPERATIONS
+from images.turns import Line, Load, Person, Waiting
+
+LOOKED_AT = 5000  # of a longer queue only its oldest jobs are weighed against each other
+REMEMBERED = 300  # so many of the newest jobs tell who was served when
+
+
+def limit_of(kind: str) -> str:
+    """The field of Host that limits this kind; "" for none."""
+    operation = OPERATIONS.get(kind)
+    return operation.limit if operation else ""
+
+
+def kinds_under(limit: str) -> list[str]:
+    """The kinds that share a limit."""
+    return [kind for kind, operation in OPERATIONS.items() if operation.limit == limit]
+
+
+def line_of(pk: int, kind: str, host_id: int) -> Line:
+    limit = limit_of(kind)
+    return (host_id, limit, 0) if limit else (host_id, "", pk)
+
+
+def has_room(host: Host, limit: str) -> bool:
+    """Whether the host takes one more job under this limit; exact only while its row is locked."""
+    running = Job.objects.filter(host=host, state=JobState.RUNNING, kind__in=kinds_under(limit))
+    return running.count() < _most(host, limit)
+
+
+def _most(host: Host, limit: str) -> int:
+    most: int = getattr(host, limit)
+    return max(most, 1)
+
+
+def candidates(job_id: int) -> list[int]:
+    """The jobs that a worker woken for `job_id` should try to claim, best first."""
+    woken = Job.objects.filter(pk=job_id).values_list("queue", "kind", "host_id").first()
+    if woken is None:
+        return []
+    queue, kind, host_id = woken
+    now = _Now(Job.objects.filter(queue=queue))
+    ready = now.ready()
+    if len(ready) < 2:
+        return [job.pk for job in ready]
+    return turns.for_worker(ready, now.load(queue=queue), line_of(job_id, kind, host_id))
+
+
+def ready_jobs(queue: str) -> list[int]:
+    """Every waiting job of the queue that its host would take now."""
+    return [job.pk for job in _Now(Job.objects.filter(queue=queue)).ready()]
+
+
+def next_in_line(job: Job) -> int | None:
+    """The job to be woken now that this one has ended; None when nothing waits for its place."""
+    limit = limit_of(job.kind)
+    if not limit:
+        return None
+    waiting = Job.objects.filter(host=job.host_id, state=JobState.QUEUED, kind__in=kinds_under(limit))
+    return waiting.order_by("id").values_list("pk", flat=True).first()
+
+
+class _Now:
+    """The jobs that wait and run at this moment: a handful of queries, each asked for when it is needed."""
+
+    def __init__(self, jobs: "QuerySet[Job]") -> None:
+        rows = jobs.filter(state=JobState.QUEUED).order_by("id")
+        values = rows.values_list("pk", "kind", "host_id", "created_by")[:LOOKED_AT]
+        self.waiting = [Waiting(pk, line_of(pk, kind, host), person) for pk, kind, host, person in values]
+
+    @cached_property
+    def running(self) -> list[tuple[Line, str, Person]]:
+        """The line, queue and person of every running job: no more than there are threads."""
+        rows = Job.objects.filter(state=JobState.RUNNING).order_by()
+        values = rows.values_list("pk", "kind", "host_id", "queue", "created_by")
+        return [(line_of(pk, kind, host), queue, person) for pk, kind, host, queue, person in values]
+
+    @cached_property
+    def served(self) -> list[tuple[datetime, Line, str, Person]]:
+        """When which person was served last, oldest first."""
+        rows = Job.objects.order_by("-id").values_list(
+            "started_at", "pk", "kind", "host_id", "queue", "created_by"
+        )
+        found = [
+            (started_at, line_of(pk, kind, host), queue, person)
+            for started_at, pk, kind, host, queue, person in rows[:REMEMBERED]
+            if started_at
+        ]
+        return sorted(found, key=lambda row: row[0])
+
+    @cached_property
+    def free(self) -> dict[Line, int]:
+        """How many more jobs each limited line takes."""
+        lines = {job.line for job in self.waiting if job.line[1]}
+        limits = sorted({limit for _, limit, _ in lines})
+        if not limits:
+            return {}
+        rows = Host.objects.filter(pk__in={host for host, _, _ in lines}).values_list("pk", *limits)
+        free = {
+            (pk, limit, 0): max(most, 1)
+            for pk, *values in rows
+            for limit, most in zip(limits, values, strict=True)
+        }
+        for line, _, _ in self.running:
+            if line in free:
+                free[line] -= 1
+        return free
+
+    def load(self, *, line: Line | None = None, queue: str = "") -> Load:
+        """What runs, and who was served when, in one line or by all workers of a queue."""
+        return Load(
+            Counter(who for on, where, who in self.running if on == line or where == queue),
+            {who: at for at, on, where, who in self.served if on == line or where == queue},
+        )
+
+    def lines(self) -> dict[Line, list[Waiting]]:
+        people: defaultdict[Line, set[Person]] = defaultdict(set)
+        for job in self.waiting:
+            people[job.line].add(job.person)
+        # One person's jobs are in order by age, whatever runs.
+        loads = {line: self.load(line=line) for line, who in people.items() if len(who) > 1}
+        return turns.lines(self.waiting, loads)
+
+    def ready(self) -> list[Waiting]:
+        return turns.heads(self.lines(), self.free) if self.waiting else []
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a job stands in its host's queue, from 1, and what holds it up."""
+
+    place: int
+    host: Host
+    limit: str
+    most: int  # so many at once
+
+    @property
+    def limit_name(self) -> "str | Promise":
+        """What is limited, in words: "pulls and pushes at once"."""
+        return Host._meta.get_field(self.limit).verbose_name  # type: ignore[union-attr]
+
+
+def places(jobs: Iterable[Job]) -> dict[int, Place]:
+    """The place of each of these jobs that waits because its host does enough already.
+
+    A handful of queries however many jobs; a job that only waits for a worker has no place. The jobs come with
+    their hosts.
+    """
+    asked = {job.pk: job for job in jobs if job.state == JobState.QUEUED and limit_of(job.kind)}
+    if not asked:
+        return {}
+    now = _Now(Job.objects.filter(host__in={job.host_id for job in asked.values()}))
+    found: dict[int, Place] = {}
+    for line, ordered in now.lines().items():
+        free = max(now.free.get(line, len(ordered)), 0)
+        for n, each in enumerate(ordered[free:], 1):
+            if each.pk in asked:
+                host = asked[each.pk].host
+                found[each.pk] = Place(n, host, line[1], _most(host, line[1]))
+    return found

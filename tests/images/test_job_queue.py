@@ -1,0 +1,209 @@
+"""The queue: the limits of a host hold however many workers ask, and nobody is forgotten."""
+
+import threading
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+from unittest import mock
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from images import job_queue, jobs, progress
+from images.job_context import JobContext
+from images.models import Host, Job, JobState, Permission, User
+from images.operations import OPERATIONS, operation
+from tests import factories
+from tests.conftest import closing
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def nothing(context: JobContext) -> dict[str, Any]:
+    return {}
+
+
+@pytest.fixture(autouse=True)
+def kinds() -> Iterator[None]:
+    """ "scrub" and "rinse" share a limit; "count" has none."""
+    for kind, limit in (("scrub", "most_transfers"), ("rinse", "most_transfers"), ("count", "")):
+        operation(kind, label=kind, permission=Permission.PULL, limit=limit)(nothing)
+    yield
+    for kind in ("scrub", "rinse", "count"):
+        del OPERATIONS[kind]
+
+
+@pytest.fixture(autouse=True)
+def woken() -> Iterator[list[int]]:
+    found: list[int] = []
+
+    def wake(task: str, pk: int, queue: str) -> bool:
+        found.append(pk)
+        return True
+
+    with (
+        mock.patch.object(jobs, "wake", wake),
+        mock.patch.object(progress, "publish"),
+    ):
+        yield found
+
+
+@pytest.fixture
+def host() -> Host:
+    return factories.make_host("prod-1", most_transfers=2)
+
+
+def queued(host: Host, by: User | None = None, kind: str = "scrub") -> Job:
+    return jobs.job_start(kind=kind, host=host, by=by)
+
+
+def claimed(job: Job) -> int | None:
+    found = jobs.job_claim(job.pk)
+    return found.pk if found else None
+
+
+def running(host: Host) -> int:
+    return Job.objects.filter(host=host, state=JobState.RUNNING).count()
+
+
+def test_host_that_does_enough_leaves_a_job_queued(host: Host) -> None:
+    first, second, third = queued(host), queued(host, kind="rinse"), queued(host)
+    assert [claimed(job) for job in (first, second, third)] == [first.pk, second.pk, None]
+    third.refresh_from_db()
+    assert (third.state, third.attempt) == (JobState.QUEUED, 0)
+
+
+def test_limit_is_each_hosts_own_and_each_sorts(host: Host) -> None:
+    for _ in range(2):
+        claimed(queued(host))
+    elsewhere, unlimited = queued(factories.make_host()), queued(host, kind="count")
+    assert claimed(elsewhere) == elsewhere.pk
+    assert claimed(unlimited) == unlimited.pk
+
+
+@pytest.mark.parametrize("round_", range(3))
+def test_workers_that_claim_at_once_do_not_exceed_the_limit(host: Host, round_: int) -> None:
+    waiting = [queued(host) for _ in range(8)]
+    barrier = threading.Barrier(8)
+    found: list[Job | None] = []
+
+    def claim(pk: int) -> None:
+        barrier.wait()
+        found.append(jobs.job_claim(pk))
+
+    threads = [threading.Thread(target=closing(claim), args=(job.pk,)) for job in waiting]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len([job for job in found if job]) == running(host) == 2
+
+
+def test_end_of_a_job_wakes_the_next_of_its_sort(host: Host, woken: list[int]) -> None:
+    first, _second, third = (queued(host) for _ in range(3))
+    queued(host, kind="count")
+    jobs.job_carry_out(first.pk)
+    jobs.job_claim(first.pk)
+    woken.clear()
+    host.most_transfers = 1
+    host.save()
+    job = Job.objects.filter(state=JobState.RUNNING).get()
+    jobs._end(job, JobState.SUCCEEDED)
+    assert woken == [third.pk]
+
+
+def test_lost_worker_gives_its_place_free(host: Host, woken: list[int]) -> None:
+    host.most_transfers = 1
+    host.save()
+    lost, waiting = queued(host), queued(host)
+    jobs.job_claim(lost.pk)
+    Job.objects.filter(pk=lost.pk).update(heartbeat_at=timezone.now() - timedelta(minutes=5))
+    woken.clear()
+    jobs.jobs_reap(timezone.now())
+    assert woken == [waiting.pk]
+
+
+def test_single_pull_is_not_starved_by_a_hundred(host: Host) -> None:
+    ada, bo = factories.make_user("ada"), factories.make_user("bo")
+    hundred = [queued(host, ada) for _ in range(100)]
+    single = queued(host, bo)
+    assert claimed(hundred[0]) == hundred[0].pk
+    # The message that comes next is for one of Ada's; it is Bo's turn all the same.
+    assert claimed(hundred[1]) == single.pk
+    # His own message then takes up what was put off: no job is without one.
+    Job.objects.filter(pk=single.pk).update(state=JobState.SUCCEEDED)
+    assert claimed(single) == hundred[1].pk
+
+
+def test_many_hosts_of_one_person_leave_a_worker_to_another() -> None:
+    ada, bo = factories.make_user("ada"), factories.make_user("bo")
+    hers = [queued(factories.make_host(), ada) for _ in range(10)]
+    his = queued(factories.make_host(), bo)
+    assert claimed(hers[0]) == hers[0].pk
+    assert claimed(hers[1]) == his.pk
+
+
+def test_every_job_is_taken_though_each_message_takes_whom_it_likes(host: Host) -> None:
+    people = [factories.make_user() for _ in range(3)]
+    hosts = [host, factories.make_host(), factories.make_host()]
+    made = [queued(hosts[n % 3], people[n % 2], kind=["scrub", "count"][n % 2]) for n in range(12)]
+    for job in made:
+        jobs.job_carry_out(job.pk)
+    assert set(Job.objects.values_list("state", flat=True)) == {JobState.SUCCEEDED}
+
+
+def test_tick_wakes_no_more_than_a_host_takes(host: Host, woken: list[int]) -> None:
+    waiting = [queued(host) for _ in range(5)]
+    Job.objects.update(created_at=timezone.now() - timedelta(minutes=1))
+    woken.clear()
+    with mock.patch.object(jobs, "_queue_length", return_value=0):
+        jobs.jobs_redispatch(timezone.now())
+        assert woken == [job.pk for job in waiting[:2]]
+        woken.clear()
+        # A limit that was raised needs nobody to think of waking them.
+        Host.objects.filter(pk=host.pk).update(most_transfers=4)
+        jobs.jobs_redispatch(timezone.now())
+    assert len(woken) == 4
+
+
+def test_place_counts_who_comes_before(host: Host) -> None:
+    ada, bo = factories.make_user("ada"), factories.make_user("bo")
+    hers = [queued(host, ada) for _ in range(5)]
+    for job in hers[:2]:
+        jobs.job_claim(job.pk)
+    his = queued(host, bo)
+    places = job_queue.places(Job.objects.select_related("host"))
+    assert {pk: place.place for pk, place in places.items()} == {
+        his.pk: 1, hers[2].pk: 2, hers[3].pk: 3, hers[4].pk: 4,
+    }  # fmt: skip
+    assert (places[his.pk].host, places[his.pk].most) == (host, 2)
+
+
+def test_job_that_waits_for_a_worker_alone_has_no_place(host: Host) -> None:
+    for _ in range(2):
+        queued(host)
+    queued(host, kind="count")
+    assert job_queue.places(Job.objects.select_related("host")) == {}
+
+
+@pytest.mark.parametrize("count", [2, 30])
+def test_places_cost_the_same_however_many(
+    count: int, django_assert_max_num_queries: Callable[..., Any]
+) -> None:
+    people = [factories.make_user() for _ in range(3)]
+    for n in range(count):
+        queued(
+            factories.make_host(most_transfers=1) if n % 4 == 0 else Host.objects.latest("id"), people[n % 3]
+        )
+    listed = list(Job.objects.select_related("host"))
+    with CaptureQueriesContext(connection) as queries:
+        job_queue.places(listed)
+    assert len(queries) <= 4
+
+
+def test_removal_and_cleanup_of_a_host_go_one_after_another() -> None:
+    """Each measures how the engine's total drops: side by side they would measure each other."""
+    assert {"remove", "cleanup"} <= set(job_queue.kinds_under("most_removals"))
+    assert factories.make_host().most_removals == 1
