@@ -24,11 +24,11 @@ FILES = {
 ICONS = """
 adjustments alert-triangle arrow-back-up arrow-down arrow-up arrows-sort ban bell box brand-docker eraser
 calendar calendar-clock check chevron-down chevron-left chevron-right circle-check circle-x clock
-clock-pause copy cpu dashboard database dots-vertical download edit external-link eye file-text filter
+clock-pause cloud copy cpu dashboard database dots-vertical download edit external-link eye file-text filter
 folder hammer help history hourglass info-circle key language layers-intersect layout-dashboard link list
 lock lock-open logout menu-2 moon package packages pin pinned pinned-off player-pause player-play
 player-stop plug-connected plug-connected-x plus recycle refresh search server server-2 server-off settings
-shield shield-check stack-2 sun sun-moon tag trash user user-off users users-group x
+shield shield-check stack-2 sun sun-moon tag trash upload user user-off users users-group x
 """.split()  # noqa: SIM905 - one word per icon is easier to keep than a list of strings
 SOURCE_MAP = re.compile(rb"(/\*# sourceMappingURL=[^*]*\*/|//# sourceMappingURL=\S*)")
 

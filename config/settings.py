@@ -164,3 +164,5 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 
 PLAN_HOURS: int = env.int("PLAN_HOURS", default=24)  # a plan older than this is not run
+# How long a registry's word on a tag is good for; then it is asked again, by digest only.
+REMOTE_TAG_HOURS: int = env.int("REMOTE_TAG_HOURS", default=24)

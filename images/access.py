@@ -225,3 +225,15 @@ def access_everywhere(user: User, permission: Permission | str) -> None:
             _("This needs the permission “%(permission)s” on all hosts. Ask an admin for it.")
             % {"permission": Permission(permission).label}
         )
+
+
+def may_see_registries(user: User) -> bool:
+    """Whether the names and prefixes of accounts are of use to this person."""
+    wanted = (Permission.PULL, Permission.PUSH, Permission.MANAGE_HOST)
+    return any(can_anywhere(user, permission) for permission in wanted)
+
+
+def access_registries(user: User) -> None:
+    """Raises PermissionDenied unless the user may pull or push somewhere."""
+    if not may_see_registries(user):
+        raise PermissionDenied(_("Registries are for people who may pull or push images. Ask an admin."))

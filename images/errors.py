@@ -341,6 +341,60 @@ PROBLEMS: dict[str, Problem] = {
         _("Make a new preview for what is left."),
     ),
     "run_cancelled": Problem(
+    # What Drydock meets when it asks a registry itself
+    "registry_check_tls": Problem(
+        _("Drydock does not trust the certificate of %(registry)s."),
+        _("It was signed by a CA of your own, has expired, or is for another name."),
+        _(
+            "Paste the CA's certificate into the registry's form. Engines read theirs elsewhere: put it on each "
+            "host as /etc/docker/certs.d/%(registry)s/ca.crt too."
+        ),
+    ),
+    "registry_check_http": Problem(
+        _("%(registry)s answers, but it does not speak TLS."),
+        _("The registry listens without a certificate, or on another port with one."),
+        _(
+            "Better give the registry a certificate. Else tick “Plain http” in its form, and name it under "
+            "`insecure-registries` in /etc/docker/daemon.json of each host."
+        ),
+    ),
+    "registry_check_https": Problem(
+        _("%(registry)s speaks TLS, but it is entered as plain http."),
+        "",
+        _("Take the tick from “Plain http” in its form."),
+    ),
+    "registry_login": Problem(
+        _("%(registry)s does not let this account in."),
+        _("The user name or the password is wrong, or the token has expired or was revoked."),
+        _("Enter them again. Registries with two-factor sign-in want a token instead of the password."),
+    ),
+    "registry_needs_account": Problem(
+        _("%(registry)s lets nobody in without an account."),
+        "",
+        _("Enter a user name and a password or token."),
+    ),
+    "registry_not_one": Problem(
+        _("%(registry)s answers, but not as a registry does."),
+        _("Another program listens there, a proxy stands in between, or the prefix is not quite right."),
+        _("Check the address: a browser shows {} or asks for a password at /v2/ of a registry."),
+    ),
+    "registry_prefix_taken": Problem(
+        _("There is an account for %(prefix)s already."), "", _("Edit that one, or choose a longer prefix.")
+    ),
+    "registry_name_taken": Problem(
+        _("There is a registry named %(name)s already."), "", _("Choose another name.")
+    ),
+    # Tags
+    "tag_taken": Problem(
+        _("%(subject)s names another image on %(host)s by now."),
+        _("Somebody gave the tag to another image after this was asked for."),
+        _("Look at both images, then tag again and say that the tag may be taken from the other one."),
+    ),
+    "reference_moved": Problem(
+        _("%(subject)s names another image on %(host)s by now."),
+        _("The tag was moved, or an image was pulled over it, after this was asked for."),
+        _("Look at what it names now, and push that if it is meant."),
+    ),
         _("The run was cancelled before it came to this image."),
         "",
         "",

@@ -15,6 +15,7 @@ from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
 from images.models import Container, Copy, Host, Pin, Reference, User
+from images.remote_tags import behind, mark_newer
 from images.search_index import SEARCH_TABLE
 
 PAGE_SIZE = 50
@@ -57,6 +58,7 @@ class FleetQuery:
     smaller: int | None = None
     idle: int | None = None
     intermediate: bool = False
+    behind: bool = False
     by: str = ""
     sort: str = "arrived"
     is_descending: bool = True
@@ -101,6 +103,8 @@ def _by_use(copies: QuerySet[Copy], query: FleetQuery) -> QuerySet[Copy]:
         copies = copies.filter(is_intermediate=False)
     if query.latest is not None:
         copies = copies.filter(is_latest=query.latest)
+    if query.behind:
+        copies = copies.filter(behind())
     conditions = {
         "used": Q(container_count__gt=0),
         "unused": Q(container_count=0),
@@ -262,7 +266,7 @@ def _ids_by_host(user: User, query: FleetQuery, copies: QuerySet[Copy], start: i
 
 
 def rows_of(ids: Sequence[int]) -> list[Copy]:
-    """These copies in this order, with host, references, containers and whether each is pinned."""
+    """These copies in this order, with host, references, containers, whether each is pinned or behind its tag."""
     references = Prefetch("references", Reference.objects.order_by("name"))
     containers = Prefetch(
         "containers", Container.objects.only("pk", "copy_id", "name", "container_id", "state")
@@ -274,6 +278,7 @@ def rows_of(ids: Sequence[int]) -> list[Copy]:
     pinned = set(pins.values_list("image_id", "host_id"))
     for row in rows:
         row.is_pinned = bool({(row.image_id, None), (row.image_id, row.host_id)} & pinned)  # type: ignore[attr-defined]
+    mark_newer(rows)
     return rows
 
 

@@ -9,7 +9,7 @@ from celery import shared_task
 from django.db.models import Q
 from django.utils import timezone
 
-from images import hosts, jobs
+from images import hosts, jobs, registries, remote_tags
 from images.models import Host
 
 logger = logging.getLogger(__name__)
@@ -45,6 +45,18 @@ def check_address(check_id: int, **_: Any) -> None:
 
 
 @shared_task
+def try_registry(registry_id: int, **_: Any) -> None:
+    """In a thread of its own: a registry that hangs holds up no other task."""
+    hosts.in_background(registries.registry_try_carry_out, registry_id)
+
+
+@shared_task
+def ask_registry(registry_id: int, **_: Any) -> None:
+    """Likewise: what the next few tags point at."""
+    hosts.in_background(remote_tags.registry_ask, registry_id)
+
+
+@shared_task
 def tick(**_: Any) -> None:
     """Asks the database what is due. One failing question must not keep the others from being asked."""
     now = timezone.now()
@@ -59,6 +71,8 @@ on_tick(jobs.jobs_reap)
 on_tick(jobs.jobs_redispatch)
 on_tick(hosts.watches_lapse)
 on_tick(hosts.checks_forget)
+on_tick(registries.registries_retry)
+on_tick(remote_tags.tags_ask_due)
 
 
 @on_tick

@@ -2,7 +2,20 @@
 
 from django.urls import path
 
-from images.views import audit, commands, fleet, groups, hosts, image, jobs, overview, pins, removal, team
+from images.views import (
+    audit,
+    commands,
+    fleet,
+    groups,
+    hosts,
+    image,
+    jobs,
+    overview,
+    pins,
+    registries,
+    removal,
+    team,
+)
 
 app_name = "images"
 urlpatterns = [
@@ -30,6 +43,11 @@ urlpatterns = [
     path("hosts/<int:pk>/check/", hosts.host_check, name="host-check"),
     path("hosts/<int:pk>/refresh/", hosts.host_refresh, name="host-refresh"),
     path("hosts/<int:pk>/remove/", hosts.host_remove, name="host-remove"),
+    path("registries/", registries.registry_list, name="registry-list"),
+    path("registries/add/", registries.registry_add, name="registry-add"),
+    path("registries/<int:pk>/", registries.registry_edit, name="registry-edit"),
+    path("registries/<int:pk>/remove/", registries.registry_remove, name="registry-remove"),
+    path("registries/<int:pk>/try/", registries.registry_try, name="registry-try"),
     path("groups/", groups.group_list, name="group-list"),
     path("groups/add/", groups.group_add, name="group-add"),
     path("groups/<int:pk>/", groups.group_edit, name="group-edit"),

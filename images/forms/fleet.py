@@ -62,6 +62,7 @@ class FleetForm(StyledForm):
     smaller = _number(_("Smaller than … MB"), least=1)
     idle = _number(_("Not used for … days"), least=1)
     intermediate = forms.BooleanField(label=_("Intermediate images too"), required=False)
+    behind = forms.BooleanField(label=_("Newer in registry"), required=False)
     # Not drawn as fields: the page has links for these.
     image = forms.IntegerField(required=False, min_value=1, max_value=2**62, widget=forms.HiddenInput)
     sort = forms.CharField(required=False, max_length=30, widget=forms.HiddenInput)
@@ -116,4 +117,4 @@ class FleetForm(StyledForm):
     @property
     def has_more(self) -> bool:
         """Whether one of the folded filters is set, so that they are shown unfolded."""
-        return any(self.data.get(name) for name in (*self.MORE, "intermediate"))
+        return any(self.data.get(name) for name in (*self.MORE, "intermediate", "behind"))

@@ -24,6 +24,11 @@ def can_anywhere(user: User, permission: str) -> bool:
     return access.can_anywhere(user, permission)
 
 
+@register.filter
+def may_see_registries(user: User) -> bool:
+    return access.may_see_registries(user)
+
+
 @register.simple_tag(takes_context=True)
 def can(context: dict[str, Any], permission: str, host: Host | int) -> bool:
     """`{% can "remove" host as may_remove %}`"""

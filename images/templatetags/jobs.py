@@ -1,14 +1,16 @@
 """How far a job is, in words and numbers; live.js says the same while the page is open."""
 
+from datetime import datetime
 from typing import Any
 
 from django import template
 from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _lazy
 
 from images.errors import Explanation, Text, explain
-from images.models import ItemState, Job, JobItem
+from images.models import ItemState, Job, JobItem, Registry
 from images.templatetags.drydock import duration, human_size
 
 register = template.Library()
@@ -59,7 +61,7 @@ def job_took(job: Job) -> str:
 
 
 @register.filter
-def problem(row: Job | JobItem) -> Explanation | None:
+def problem(row: Job | JobItem | Registry) -> Explanation | None:
     """The stored error in words; None where there is none."""
     return explain(row.error_code, row.error_values, row.error_raw) if row.error_code else None
 
@@ -92,3 +94,9 @@ def result_bytes(job: Job, name: str) -> Any:
     """A number of bytes that the operation reported, such as "freed_bytes"; None when it did not."""
     value = job.result.get(name)
     return value if isinstance(value, int) else None
+
+
+@register.filter
+def limit_at(registry: Registry) -> datetime | None:
+    """When the registry told how many pulls are left."""
+    return parse_datetime(registry.rate_limit.get("at", ""))

@@ -11,7 +11,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 
 from cleanup.models import HostPlan, HostRun, Plan, Policy, Run
-from images.models import HostGroup, Job, Permission, Pin, User
+from images.models import HostGroup, Job, Permission, Pin, Registry, User
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -78,6 +78,11 @@ TABLE: dict[str, Address] = {
     "images:host-check": Address("POST", P.MANAGE_HOST, of="host"),
     "images:host-refresh": Address("POST", of="host"),
     "images:host-remove": Address("GET POST", P.MANAGE_HOST, of="host"),
+    "images:registry-list": Address("GET", P.PULL, stranger="forbidden"),
+    "images:registry-add": Address("GET POST", P.MANAGE_HOST, everywhere=True),
+    "images:registry-edit": Address("GET POST", P.MANAGE_HOST, of="registry", everywhere=True),
+    "images:registry-remove": Address("GET POST", P.MANAGE_HOST, of="registry", everywhere=True),
+    "images:registry-try": Address("POST", P.MANAGE_HOST, of="registry", everywhere=True),
     "images:group-list": Address("GET"),
     "images:group-add": Address("GET POST", P.MANAGE_HOST, everywhere=True),
     "images:group-edit": Address(
@@ -170,6 +175,7 @@ class World:
             run=self.run, host=self.host, host_plan=HostPlan.objects.create(plan=self.plan, host=self.host)
         )
         self.check = make_check(self.person)
+        self.registry = Registry.objects.create(name=f"{SECRET}registry", prefix="registry.example.com")
 
     def url(self, name: str) -> str:
         address = TABLE[name]
