@@ -11,7 +11,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import Http404
 from django.utils.translation import gettext as _
 
-from cleanup.models import HostPlan, HostRun, Plan, Policy, Run
+from cleanup.models import HostPlan, HostRun, Plan, PlanState, Policy, Run
 from images import access
 from images.models import Host, Permission, User
 
@@ -29,13 +29,14 @@ def visible_policies(user: User, permission: Permission | str = Permission.VIEW)
 
 
 def visible_plans(user: User) -> QuerySet[Plan]:
-    """Plans with a host in sight; one still in the making goes by its policy."""
+    """Plans with a host in sight; one still in the making, or without hosts, goes by its policy."""
     scope = access.host_scope(user, Permission.VIEW)
     if scope is None:
         return Plan.objects.all()
     parts = HostPlan.objects.filter(plan=OuterRef("pk"))
     seen = Exists(parts.filter(host__in=scope))
-    return Plan.objects.filter(seen | (~Exists(parts) & Q(policy__in=visible_policies(user))))
+    is_hostless = ~Exists(parts) | Q(state=PlanState.MAKING)
+    return Plan.objects.filter(seen | (is_hostless & Q(policy__in=visible_policies(user))))
 
 
 def visible_runs(user: User) -> QuerySet[Run]:
@@ -57,6 +58,15 @@ def policy_hosts(policy: Policy) -> QuerySet[Host]:
     groups = policy.groups.through.objects.filter(policy=policy).values("hostgroup_id")
     hosts = policy.hosts.through.objects.filter(policy=policy).values("host_id")
     return Host.objects.filter(Q(groups__in=groups) | Q(pk__in=hosts)).distinct()
+
+
+def watching_hosts(policy: Policy, plan: Plan | None) -> list[int]:
+    """The ids of the hosts of which one has to be in sight to hear of this plan, or of a run of it."""
+    if plan and plan.state != PlanState.MAKING:
+        hosts = list(plan.host_plans.values_list("host_id", flat=True))
+        if hosts:
+            return hosts
+    return list(policy_hosts(policy).values_list("pk", flat=True))
 
 
 def can_on_policy(user: User, policy: Policy, permission: Permission | str) -> bool:

@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from cleanup import policies, presets, wording
 from cleanup.models import Policy, PolicyRule
 from cleanup.rule_forms import RuleForm, rule_forms_of, rule_forms_posted
+from images import access
 from images.forms.base import StyledForm
 from images.models import Host, HostGroup, Permission, User
 
@@ -41,7 +42,7 @@ class PolicyForm(StyledForm):
     )
     scope = forms.ChoiceField(label=_("Scope"), choices=SCOPES, widget=forms.RadioSelect, initial="chosen")
     groups = forms.ModelMultipleChoiceField(
-        HostGroup.objects.all(), label=_("Host groups"), required=False, widget=forms.CheckboxSelectMultiple
+        HostGroup.objects.none(), label=_("Host groups"), required=False, widget=forms.CheckboxSelectMultiple
     )
     hosts = forms.ModelMultipleChoiceField(
         Host.objects.none(), label=_("Hosts"), required=False, widget=forms.CheckboxSelectMultiple
@@ -90,6 +91,8 @@ class PolicyForm(StyledForm):
             data = data.copy()
             data["schedule"] = data["preset"]
         super().__init__(data, initial=_initial(policy) if policy else None)
+        own_groups = access.groups_for(user, Permission.EDIT_POLICIES)
+        self.fields["groups"].queryset = own_groups  # type: ignore[attr-defined]
         self.fields["hosts"].queryset = Host.objects.visible_to(user, Permission.EDIT_POLICIES)  # type: ignore[attr-defined]
         if data is not None and not self.is_final:
             # Somebody is still at it: no field is wrong yet.

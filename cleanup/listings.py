@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery, Sum
 from django.utils import timezone
 
-from cleanup.access import visible_runs
+from cleanup.access import visible_plans, visible_runs
 from cleanup.models import (
     CleanupSwitch,
     HostPlan,
@@ -34,9 +34,9 @@ def pause_switch() -> CleanupSwitch | None:
     return CleanupSwitch.objects.select_related("changed_by").filter(is_paused=True).first()
 
 
-def policies_with_runs(policies: QuerySet[Policy]) -> Sequence[Policy]:
-    """The policies with `last_run` set on each: the newest run that got as far as doing something."""
-    started = Run.objects.filter(policy=OuterRef("pk"), started_at__isnull=False).order_by("-id")
+def policies_with_runs(user: User, policies: QuerySet[Policy]) -> Sequence[Policy]:
+    """The policies with `last_run` set on each: the newest run that began, of those the user may see."""
+    started = visible_runs(user).filter(policy=OuterRef("pk"), started_at__isnull=False).order_by("-id")
     found = list(
         policies.prefetch_related("rules", "groups", "hosts").annotate(
             last_run_id=Subquery(started.values("id")[:1])
@@ -52,8 +52,8 @@ def run_count(policy: Policy) -> int:
     return policy.runs.count()
 
 
-def plans_of(policy: Policy) -> QuerySet[Plan]:
-    return policy.plans.select_related("created_by").order_by("-id")
+def plans_of(user: User, policy: Policy) -> QuerySet[Plan]:
+    return visible_plans(user).filter(policy=policy).select_related("created_by").order_by("-id")
 
 
 # Plans

@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Count, Q, Sum
 from django.utils import timezone
 
-from cleanup.access import policy_hosts
+from cleanup.access import policy_hosts, watching_hosts
 from cleanup.loading import host_facts, host_warning
 from cleanup.models import HostPlan, Item, Plan, PlanState, Survivor
 from cleanup.planner import HostDecision, plan_host
@@ -38,7 +38,7 @@ def plan_carry_out(plan_id: int) -> None:
         Plan.objects.filter(pk=plan_id).update(
             state=PlanState.FAILED, error_raw=f"{type(error).__name__}: {error}"[:2000]
         )
-    _tell(plan, 1, 1)
+    _tell(plan, watching_hosts(plan.policy, plan), 1, 1)
     from cleanup.runs import run_planned
 
     run_planned(plan_id)
@@ -68,12 +68,13 @@ def _make(plan: Plan) -> None:
         if host:
             _plan_patiently(plan, host, rules, minimum_age)
         Plan.objects.filter(pk=plan.pk).update(claimed_at=timezone.now())
-        _tell(plan, done, len(hosts))
+        _tell(plan, hosts, done, len(hosts))
     _finish(plan)
 
 
-def _tell(plan: Plan, done: int, total: int) -> None:
-    progress.publish(f"plan:{plan.pk}", host_id=None, data={"id": plan.pk, "done": done, "total": total})
+def _tell(plan: Plan, hosts: Sequence[int], done: int, total: int) -> None:
+    data = {"id": plan.pk, "done": done, "total": total}
+    progress.publish(f"plan:{plan.pk}", host_id=hosts, data=data)
 
 
 def _plan_patiently(plan: Plan, host: Host, rules: Sequence[Rule], minimum_age: timedelta) -> None:

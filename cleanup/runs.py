@@ -6,6 +6,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from cleanup import schedule
+from cleanup.access import watching_hosts
 from cleanup.models import HostRun, Item, Plan, PlanState, Policy, Run, RunState
 from cleanup.policies import is_paused, plan_make, plan_seen
 from images import audit, progress
@@ -82,8 +83,8 @@ def _begin(run: Run) -> None:
 
 
 def _tell(run: Run) -> None:
-    data = {"id": run.pk, "state": run.state}
-    transaction.on_commit(lambda: progress.publish(f"run:{run.pk}", "runs", host_id=None, data=data))
+    data, hosts = {"id": run.pk, "state": run.state}, watching_hosts(run.policy, run.plan)
+    transaction.on_commit(lambda: progress.publish(f"run:{run.pk}", "runs", host_id=hosts, data=data))
 
 
 @transaction.atomic

@@ -3,6 +3,7 @@
 import json
 import logging
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import redis
@@ -14,6 +15,7 @@ logger = logging.getLogger(__name__)
 STREAM = "drydock:events"
 KEEP_EVENTS = 20_000  # about ten minutes of a very busy fleet
 KEEP_SECONDS = 3600
+EVERYBODY = "0"
 OVERLAP_SECONDS = 3
 PAUSE_SECONDS = 5.0  # after a failure nothing is sent for so long: a job must not wait for a dead Redis
 
@@ -31,15 +33,19 @@ def client() -> redis.Redis:
     return _client
 
 
-def publish(*topics: str, host_id: int | None, data: dict[str, Any] | None = None) -> None:
+def publish(*topics: str, host_id: int | Sequence[int] | None, data: dict[str, Any] | None = None) -> None:
     """Tells who watches one of the topics. `host_id` says who may see it; None means everyone signed in.
+
+    Of several hosts, who sees one of them hears of it; of none, only who sees every host.
 
     Never raises: a job must not fail because nobody could be told about it.
     """
     global _silent_until
     if time.monotonic() < _silent_until:
         return
-    event: dict[Any, Any] = {"topics": " ".join(topics), "host": host_id or 0, "data": json.dumps(data or {})}
+    event: dict[Any, Any] = {
+        "topics": " ".join(topics), "host": _hosts(host_id), "data": json.dumps(data or {})
+    }  # fmt: skip
     try:
         pipe = client().pipeline(transaction=False)
         pipe.xadd(STREAM, event, maxlen=KEEP_EVENTS, approximate=True)
@@ -48,6 +54,13 @@ def publish(*topics: str, host_id: int | None, data: dict[str, Any] | None = Non
     except redis.RedisError as error:
         _silent_until = time.monotonic() + PAUSE_SECONDS
         logger.warning("Live events are paused: %s", error)
+
+
+def _hosts(host_id: int | Sequence[int] | None) -> str:
+    if host_id is None:
+        return EVERYBODY
+    ids = [host_id] if isinstance(host_id, int) else sorted(set(host_id))
+    return " ".join(str(each) for each in ids)
 
 
 def live_position(request: HttpRequest) -> dict[str, str]:

@@ -52,11 +52,12 @@ R = TypeVar("R")
 class Event:
     """What is known of one set of topics since the last batch; newer values replace older ones."""
 
-    __slots__ = ("data", "frame", "host_id", "topics")
+    __slots__ = ("data", "frame", "hosts", "topics")
 
-    def __init__(self, topics: str, host_id: int) -> None:
+    def __init__(self, topics: str, hosts: str) -> None:
         self.topics = topics.split()
-        self.host_id = host_id
+        # Who may see one of these hosts hears of it; None is for everybody.
+        self.hosts = None if hosts == progress.EVERYBODY else frozenset(int(host) for host in hosts.split())
         self.data: dict[str, Any] = {}
         self.frame = b""
 
@@ -70,8 +71,8 @@ def coalesce(entries: Iterable[tuple[str, dict[str, str]]]) -> list[Event]:
     """One event for each set of topics, in order of first appearance; the last value of each name wins."""
     events: dict[tuple[str, str], Event] = {}
     for _, entry in entries:
-        key = (entry.get("topics", ""), entry.get("host", "0"))
-        event = events.setdefault(key, Event(key[0], int(key[1])))
+        key = (entry.get("topics", ""), entry.get("host", ""))
+        event = events.setdefault(key, Event(*key))
         event.data |= json.loads(entry.get("data", "{}"))
     return list(events.values())
 
@@ -92,7 +93,7 @@ class Viewer:
 
     def may_see(self, event: Event) -> bool:
         scope = self.listener.scope
-        return not event.host_id or scope is None or event.host_id in scope
+        return event.hosts is None or scope is None or not event.hosts.isdisjoint(scope)
 
     def put(self, chunk: bytes) -> None:
         if len(self._waiting) >= QUEUE_LENGTH:

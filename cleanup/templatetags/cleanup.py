@@ -111,14 +111,33 @@ def warning_text(host_plan: HostPlan) -> str:
     return wording.warning(host_plan.warning)
 
 
-@register.filter
-def scope_words(policy: Policy) -> str:
-    """The hosts a policy is for; its groups and hosts come from the prefetched rows."""
+@register.simple_tag(takes_context=True)
+def scope_words(context: dict[str, Any], policy: Policy) -> str:
+    """The hosts a policy is for, by name as far as the reader may see them, and how many more there are.
+
+    Its groups and hosts come from the prefetched rows.
+    """
     if policy.all_hosts:
         return _("all hosts")
-    groups = [_("group %(name)s") % {"name": group.name} for group in policy.groups.all()]
-    hosts = [host.name for host in policy.hosts.all()]
-    return ", ".join(groups + hosts) or _("no host")
+    user = context["request"].user
+    own_groups = access.group_scope(user, Permission.VIEW)
+    own_hosts = access.host_scope(user, Permission.VIEW)
+    groups, hosts = list(policy.groups.all()), list(policy.hosts.all())
+    words = [
+        _("group %(name)s") % {"name": g.name} for g in groups if own_groups is None or g.pk in own_groups
+    ]
+    words += [host.name for host in hosts if own_hosts is None or host.pk in own_hosts]
+    if more := len(groups) + len(hosts) - len(words):
+        words.append(_("and %(count)s more") % {"count": more} if words else hidden_words(more))
+    return ", ".join(words) or _("no host")
+
+
+def hidden_words(count: int) -> str:
+    return ngettext(
+        "%(count)s host or group that you may not see",
+        "%(count)s hosts or groups that you may not see",
+        count,
+    ) % {"count": count}
 
 
 @register.filter

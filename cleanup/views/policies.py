@@ -29,7 +29,7 @@ PLANS_SHOWN = 5
 def policy_list(request: SignedInRequest) -> HttpResponse:
     visible = access.visible_policies(request.user)
     context = {
-        "policies": listings.policies_with_runs(visible),
+        "policies": listings.policies_with_runs(request.user, visible),
         "may_edit": can_anywhere(request.user, Permission.EDIT_POLICIES),
         "may_pause": can_everywhere(request.user, Permission.RUN_CLEANUP),
         "is_paused": listings.pause_switch() is not None,
@@ -43,7 +43,7 @@ def policy_detail(request: SignedInRequest, pk: int) -> HttpResponse:
     context = {
         "policy": policy,
         "runs": listings.runs_listed(request.user, policy=policy)[:RUNS_SHOWN],
-        "plans": listings.plans_of(policy)[:PLANS_SHOWN],
+        "plans": listings.plans_of(request.user, policy)[:PLANS_SHOWN],
         "may_edit": access.can_on_policy(request.user, policy, Permission.EDIT_POLICIES),
     }
     return render(request, "cleanup/policy_detail.html", context)

@@ -74,9 +74,7 @@ class FleetForm(StyledForm):
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         hosts = Host.objects.visible_to(user)
-        groups = HostGroup.objects.all()
-        if not access.can_everywhere(user, Permission.VIEW):
-            groups = groups.filter(hosts__in=hosts).distinct()
+        groups = access.groups_for(user, Permission.VIEW)
         self.fields["host"].queryset = hosts.only("pk", "name")  # type: ignore[attr-defined]
         self.fields["group"].queryset = groups  # type: ignore[attr-defined]
 

@@ -55,6 +55,15 @@ def form_data(host: Host, *kinds: str, **data: Any) -> dict[str, Any]:
     return values | {f"r{number}-kind": kind for number, kind in enumerate(kinds)} | data
 
 
+def test_form_offers_only_groups_one_may_edit_policies_of(client: Client, group: HostGroup) -> None:
+    treasury = HostGroup.objects.create(name="treasury")
+    user = signed_in(client, "maintainer", group)
+    factories.grant(user, "viewer", treasury)
+    page = text_of(client, "policy-add")
+    assert "ci" in page
+    assert "treasury" not in page
+
+
 def add(client: Client, data: dict[str, Any]) -> Any:
     return client.post(reverse("cleanup:policy-add"), data)
 

@@ -63,6 +63,28 @@ def test_plan_sums_its_hosts(person: User, host: Host) -> None:
     assert plan.expires_at - timezone.now() > timedelta(hours=23)
 
 
+@pytest.mark.parametrize("making", [True, False])
+def test_events_of_plan_and_run_go_to_who_sees_one_of_their_hosts(
+    person: User, host: Host, making: bool, monkeypatch: pytest.MonkeyPatch,
+    django_capture_on_commit_callbacks: Any,
+) -> None:  # fmt: skip
+    told: list[tuple[tuple[str, ...], Any]] = []
+    monkeypatch.setattr(
+        "images.progress.publish", lambda *topics, host_id, data: told.append((topics, host_id))
+    )
+    policy = policy_for(host)
+    factories.make_host("elsewhere")
+    with django_capture_on_commit_callbacks(execute=True):
+        plan = planned(policy, person)
+        if not making:
+            told.clear()
+            runs.run_start(by=person, plan=plan)
+    topic = f"plan:{plan.pk}" if making else f"run:{Run.objects.get().pk}"
+    mine = [hosts for topics, hosts in told if topic in topics]
+    assert mine
+    assert all(hosts == [host.pk] for hosts in mine)
+
+
 @pytest.mark.parametrize(
     ("fields", "warning"),
     [

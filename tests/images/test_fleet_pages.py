@@ -165,6 +165,16 @@ def test_viewer_cannot_see_secrets_or_remove(client: Client, mine: Copy) -> None
     assert client.post(reverse("images:image-remove"), {"copies": str(mine.pk)}).status_code == 403
 
 
+def test_filter_offers_no_group_one_was_not_granted(client: Client, mine: Copy, group: HostGroup) -> None:
+    mine.host.groups.add(HostGroup.objects.create(name="treasury"))
+    user = factories.make_user()
+    factories.grant(user, "viewer", group)
+    client.force_login(user)
+    page = client.get(reverse("images:image-list")).content.decode()
+    assert f">{group.name}</option>" in page
+    assert "treasury" not in page
+
+
 def test_removal_asks_first_and_leaves_out_what_it_may_not_touch(
     client: Client, mine: Copy, group: HostGroup
 ) -> None:

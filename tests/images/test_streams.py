@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from unittest import mock
@@ -109,7 +109,7 @@ def run(test: Coroutine[Any, Any, None]) -> None:
     asyncio.run(closed())
 
 
-async def publish(*topics: str, host_id: int | None = None, **data: Any) -> None:
+async def publish(*topics: str, host_id: int | Sequence[int] | None = None, **data: Any) -> None:
     await asyncio.to_thread(progress.publish, *topics, host_id=host_id, data=data)
 
 
@@ -163,6 +163,25 @@ def test_events_of_hosts_one_may_not_see_never_come(ada: User) -> None:
         async with watching(cookie, "jobs", after="1-0") as replayed:
             await replayed.until(lambda: len(replayed.events) >= 2)
         assert "secret" not in stream.text + replayed.text
+
+    run(test())
+
+
+def test_event_of_several_hosts_comes_to_who_sees_one_of_them_and_of_none_to_nobody(ada: User) -> None:
+    seen = factories.make_host(groups=tuple(HostGroup.objects.all()))
+    hidden, other = factories.make_host(), factories.make_host()
+    cookie, admin = cookie_of(ada), cookie_of(factories.make_admin())
+
+    async def test() -> None:
+        async with watching(cookie, "runs", after="1-0") as stream, watching(admin, "runs") as everything:
+            await publish("runs", host_id=[hidden.pk, other.pk], secret=1)
+            await publish("runs", host_id=[], secret=2)
+            await publish("runs", host_id=[hidden.pk, seen.pk], open=1)
+            await stream.until(lambda: stream.events)
+            await everything.until(lambda: "open" in everything.text)
+        assert "secret" not in stream.text
+        assert '"secret": 1' in everything.text
+        assert '"secret": 2' in everything.text
 
     run(test())
 
