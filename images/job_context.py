@@ -4,6 +4,7 @@ import contextlib
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
@@ -13,7 +14,7 @@ from django.utils import timezone
 
 from images import progress
 from images.engine.client import Connection, Engine, open_engine
-from images.models import ItemState, Job, JobItem, JobLog, JobState
+from images.models import Host, ItemState, Job, JobItem, JobLog, JobState
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +22,9 @@ WATCH_SECONDS = 0.5  # how soon a cancel is noticed
 HEARTBEAT_SECONDS = 5.0
 SEND_SECONDS = 0.25  # progress is told at most this often...
 SAVE_SECONDS = 1.0  # ...and written at most this often
+FLUSH_CHARACTERS = 256 * 1024  # of log: more than that does not wait for its second
+TAIL_CHARACTERS = 16 * 1024  # of a step's log that the page can show at once...
+TAIL_CHUNKS = 64  # ...unless it came in very small pieces
 STOP_SECONDS = 60.0  # an operation that still has not ended by then is left to the reaper
 SMOOTHING = 0.3  # weight of the newest measurement in the rate
 
@@ -49,11 +53,14 @@ class JobContext:
         self._ended = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name=f"job-{job.pk}", daemon=True)
         self._meter = _Meter()
-        self._lines: list[str] = []
+        self._lines: dict[int, list[str]] = {}  # by step
+        self._waiting = 0  # characters of log that are not written yet
+        self._tails: dict[int, deque[tuple[int, int]]] = {}
+        self._writing = threading.RLock()  # of log and progress, which the watching thread writes too
         self._unsaved: dict[str, Any] = {}
         self._detail: Callable[[], dict[str, Any]] | None = None
         self._sent_done = -1
-        self._saved_at = self._sent_at = self._logged_at = 0.0
+        self._saved_at = self._sent_at = self._logged_at = self._told_at = 0.0
         self._beat_at = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -66,8 +73,9 @@ class JobContext:
         self._ended.set()
         self._watcher.join(timeout=10)
         try:
-            self._save()
+            # The log first: what is drawn names its chunks.
             self._flush()
+            self._save()
         finally:
             # A fault on closing must not hide what came of the operation.
             with contextlib.suppress(Exception):
@@ -81,6 +89,11 @@ class JobContext:
             opened = open_engine(Connection.of(self.host), give_cut=self._cuts.append)
             self._engine = self._stack.enter_context(opened)
         return self._engine
+
+    def other_engine(self, host: Host) -> Engine:
+        """The engine of another host, for as long as the job runs; a cancel cuts it too. Raises as `engine`."""
+        self.check()
+        return self._stack.enter_context(open_engine(Connection.of(host), give_cut=self._cuts.append))
 
     def check(self) -> None:
         """Raises JobStopped when the job was cancelled, is past its deadline, or is not ours any more."""
@@ -112,7 +125,8 @@ class JobContext:
         now = time.monotonic()
         self._meter.measure(done, now)
         is_last = 0 < total <= done != self._sent_done
-        self._unsaved = {"progress_done": done, "progress_total": total, "progress_unit": unit}
+        with self._writing:
+            self._unsaved = {"progress_done": done, "progress_total": total, "progress_unit": unit}
         if is_last or now - self._saved_at >= SAVE_SECONDS:
             self._save()
         if is_last or now - self._sent_at >= SEND_SECONDS:
@@ -126,25 +140,50 @@ class JobContext:
         self._detail = detail
 
     def _save(self) -> None:
-        self._saved_at = time.monotonic()
-        if self._detail:
-            self._unsaved["detail"] = self._detail()
-        if self._unsaved:
+        with self._writing:
+            self._saved_at = time.monotonic()
             values, self._unsaved = self._unsaved, {}
-            self._mine().update(progress_rate=self._meter.rate, **values)
+            if self._detail:
+                values["detail"] = self._detail()
+            if values:
+                self._mine().update(progress_rate=self._meter.rate, **values)
 
-    def log(self, text: str) -> None:
-        """Adds a line to the job's log; lines are gathered for a moment and none is lost."""
-        self._lines.append(text if text.endswith("\n") else text + "\n")
-        if time.monotonic() - self._logged_at >= SAVE_SECONDS:
+    def log(self, text: str, step: int = 0) -> None:
+        """Adds a line to the job's log; lines are gathered for a moment and none is lost.
+
+        A line of a step begins with `#step`, and a chunk of the log holds lines of one step only.
+        """
+        mark = f"#{step} " if step else ""
+        line = f"{mark}{text}" if text.endswith("\n") else f"{mark}{text}\n"
+        with self._writing:
+            self._lines.setdefault(step, []).append(line)
+            self._waiting += len(line)
+        if self._waiting >= FLUSH_CHARACTERS or time.monotonic() - self._logged_at >= SAVE_SECONDS:
             self._flush()
 
     def _flush(self) -> None:
-        self._logged_at = time.monotonic()
-        if self._lines:
-            text, self._lines = "".join(self._lines), []
-            JobLog.objects.create(job=self.job, text=text)
+        with self._writing:
+            self._logged_at = time.monotonic()
+            waiting, self._lines, self._waiting = self._lines, {}, 0
+            for step, lines in waiting.items():
+                self._write(step, "".join(lines))
+        # A log of many megabytes is many chunks a second: the pages need not hear of each.
+        if waiting and (self._ended.is_set() or self._logged_at - self._told_at >= SAVE_SECONDS):
+            self._told_at = self._logged_at
             self._publish(log=True)
+
+    def _write(self, step: int, text: str) -> None:
+        # A null byte is no text to PostgreSQL.
+        chunk = JobLog.objects.create(job=self.job, text=text.replace("\0", "\ufffd"))
+        if step:
+            tail = self._tails.setdefault(step, deque(maxlen=TAIL_CHUNKS))
+            tail.append((chunk.pk, len(text)))
+            while sum(length for _, length in tail) - tail[0][1] >= TAIL_CHARACTERS:
+                tail.popleft()
+
+    def log_chunks(self, step: int) -> list[int]:
+        """The keys of the log's chunks that hold the end of what a step wrote."""
+        return [pk for pk, _ in self._tails.get(step, ())]
 
     def _publish(self, **data: Any) -> None:
         """To who watches this job; the host's pages hear of its beginning and end only."""
@@ -169,6 +208,7 @@ class JobContext:
         """Beats when it is time to; why the job must end, or None. A database that is away is asked again."""
         try:
             self._beat()
+            self._write_what_waits()
             return self._reason_to_stop()
         except DatabaseError as error:
             logger.warning("Job %s can not reach the database: %s", self.job.pk, error)
@@ -179,6 +219,16 @@ class JobContext:
         if time.monotonic() - self._beat_at >= HEARTBEAT_SECONDS:
             self._mine().update(heartbeat_at=timezone.now())
             self._beat_at = time.monotonic()
+
+    def _write_what_waits(self) -> None:
+        """An operation that waits for a silent engine has told things that nobody would see until it speaks."""
+        now = time.monotonic()
+        if self._lines and now - self._logged_at >= SAVE_SECONDS:
+            self._flush()
+        if self._unsaved and now - self._saved_at >= SAVE_SECONDS:
+            # What is drawn belongs to the operation, which may be changing it just now: then the next time.
+            with contextlib.suppress(RuntimeError):
+                self._save()
 
     def _reason_to_stop(self) -> JobStopped | None:
         if time.monotonic() >= self._deadline:

@@ -1,0 +1,181 @@
+"""Builds: the engine's BuildKit without a session, or its classic builder; typed steps, errors in words.
+
+Cutting the connection cancels the build in the engine. A step may be silent for hours, so the answer is waited
+for without a limit while the engine answers to pings beside it.
+"""
+
+import contextlib
+import json
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from docker.errors import APIError
+
+from images.engine.build_failures import build_failure
+from images.engine.buildkit import Malformed, told
+from images.engine.client import CONNECT_SECONDS, Engine
+from images.engine.steps import Line, Steps
+from images.engine.stream import json_lines
+from images.errors import UserError
+
+PING_EVERY_SECONDS = 30.0  # of silence
+PING_SECONDS = 10.0
+MOST_MISSED = 2  # a busy engine may miss one
+
+TRACE, IMAGE_ID = "moby.buildkit.trace", "moby.image.id"
+
+
+@dataclass(frozen=True, slots=True)
+class BuildRequest:
+    """What `docker build` is told by its options."""
+
+    tags: Sequence[str] = ()
+    dockerfile: str = "Dockerfile"
+    target: str = ""
+    build_args: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    no_cache: bool = False
+    pull: bool = False
+    network: str = ""
+    platform: str = ""
+    is_classic: bool = False
+
+    def query(self) -> dict[str, Any]:
+        return {
+            "version": "1" if self.is_classic else "2",
+            "t": list(self.tags),
+            "dockerfile": self.dockerfile,
+            "target": self.target or None,
+            "buildargs": json.dumps(dict(self.build_args)) if self.build_args else None,
+            "labels": json.dumps(dict(self.labels)) if self.labels else None,
+            "nocache": "1" if self.no_cache else None,
+            "pull": "1" if self.pull else None,
+            "networkmode": self.network or None,
+            "platform": self.platform or None,
+            # Of the classic builder: containers of steps go, also of the one that fails.
+            "rm": "1",
+            "forcerm": "1",
+        }
+
+
+def build(
+    engine: Engine, request: BuildRequest, context: Iterable[bytes], steps: Steps, *, host: str = ""
+) -> Iterator[list[Line]]:
+    """Has the engine build; gives the log lines as they come, while `steps` follows.
+
+    The image's ID is in `steps.image_id` at the end.
+
+    `context` is a tar archive, sent as it is made; what it raises passes. Raises UserError build_*, registry_*,
+    disk_full, engine_too_old; host_timeout when the engine stops answering, host_gone when it goes away.
+    """
+    with _Watch(engine, host) as watch:
+        error = ""
+        for line in _answer(engine, request, watch.seen(context), steps, host):
+            watch.touch()
+            if error := str(line.get("error") or (line.get("errorDetail") or {}).get("message") or ""):
+                break
+            steps.image_id = _image_id(line) or steps.image_id
+            if lines := _take(steps, line):
+                yield lines
+        if error or not steps.image_id:
+            yield steps.close(is_built=False, error=error)
+            if not error:
+                raise UserError("host_gone", host=host, raw="The engine's answer ended before the build did.")
+            raise build_failure(error, steps, host=host)
+        yield steps.close(is_built=True)
+
+
+def _answer(
+    engine: Engine, request: BuildRequest, body: Iterable[bytes], steps: Steps, host: str
+) -> Iterator[dict[str, Any]]:
+    api = engine.api
+    try:
+        response = api._post(
+            api._url("/build"),
+            data=iter(body),
+            params=request.query(),
+            headers={"Content-Type": "application/x-tar"},
+            stream=True,
+            timeout=(CONNECT_SECONDS, None),
+        )
+        api._raise_for_status(response)
+    except APIError as error:
+        raise build_failure(str(error.explanation or error), steps, host=host) from error
+    with contextlib.closing(response):
+        yield from json_lines(response)
+
+
+def _take(steps: Steps, line: Mapping[str, Any]) -> list[Line]:
+    if line.get("id") == TRACE:
+        try:
+            return [each for piece in told(str(line.get("aux") or "")) for each in steps.take(piece)]
+        except Malformed:
+            return []
+    if text := line.get("stream"):
+        # BuildKit's own only says that it tagged what it made.
+        return [] if not steps.is_classic else steps.take_classic(str(text))
+    return []
+
+
+def _image_id(line: Mapping[str, Any]) -> str:
+    """The classic builder tells one for each stage: the last is the image."""
+    aux = line.get("aux")
+    found = str(aux.get("ID") or "") if isinstance(aux, Mapping) else ""
+    return f"sha256:{found}" if found and ":" not in found else found
+
+
+class _Watch:
+    """Pings the engine while the build is silent; one that hangs is cut off, and said to hang."""
+
+    def __init__(self, engine: Engine, host: str) -> None:
+        self._engine, self._host = engine, host
+        self._last = time.monotonic()
+        self._ended = threading.Event()
+        self._error: UserError | None = None
+        self._thread = threading.Thread(target=self._run, name="build-watch", daemon=True)
+
+    def __enter__(self) -> "_Watch":
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        self._ended.set()
+        if self._error and isinstance(error, Exception):
+            raise self._error from error
+
+    def touch(self) -> None:
+        self._last = time.monotonic()
+
+    def seen(self, body: Iterable[bytes]) -> Iterator[bytes]:
+        for chunk in body:
+            self.touch()
+            yield chunk
+
+    def _run(self) -> None:
+        missed = 0
+        while not self._ended.wait(min(PING_EVERY_SECONDS, 1.0)):
+            if time.monotonic() - self._last < PING_EVERY_SECONDS:
+                missed = 0
+                continue
+            try:
+                self._engine.ping(PING_SECONDS)
+            except Exception as error:
+                missed += 1
+                if missed >= MOST_MISSED and not self._ended.is_set():
+                    self._give_up(error)
+                    return
+            else:
+                missed = 0
+                self.touch()
+
+    def _give_up(self, error: Exception) -> None:
+        address = self._engine.connection.address
+        self._error = (
+            error
+            if isinstance(error, UserError)
+            else UserError("host_timeout", address=address, seconds=f"{PING_SECONDS:g}")
+        )
+        self._engine.cut()

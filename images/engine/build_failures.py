@@ -1,0 +1,115 @@
+"""What a builder's text means. BuildKit's words of 20.10 and later, the classic builder's, Podman's."""
+
+import re
+
+from images.engine.failures import failure
+from images.engine.steps import Step, Steps
+from images.errors import UserError
+
+_EXIT = (
+    re.compile(r"executor failed running \[(?P<step>.*?)\]: exit code: (?P<code>\d+)", re.DOTALL),
+    re.compile(r"process \"(?P<step>.*?)\" did not complete successfully: exit code: (?P<code>\d+)", re.DOTALL),
+    re.compile(r"The command '(?P<step>.*?)' returned a non-zero code: (?P<code>\d+)", re.DOTALL),
+    re.compile(r"building at STEP \"(?P<step>.*?)\":.*exit status (?P<code>\d+)", re.DOTALL),
+)
+_SYNTAX = re.compile(
+    r"dockerfile parse error|unknown instruction|file with no instructions|failed to parse (stage|dockerfile)"
+    r"|no build stage in current context|the dockerfile \(.*\) cannot be empty|syntax error",
+    re.IGNORECASE,
+)
+_LINE = re.compile(r"(?:parse error (?:on )?line |Dockerfile:)(\d+)", re.IGNORECASE)
+_TARGET = re.compile(r"target stage \"?(\S+?)\"? could not be found|failed to reach build target (\S+)", re.IGNORECASE)
+_NO_DOCKERFILE = re.compile(
+    r"failed to read dockerfile|cannot locate specified dockerfile|no such file or directory.*dockerfile$"
+    r"|dockerfile: no such file",
+    re.IGNORECASE,
+)
+_NO_FILE = (
+    re.compile(r"\"/?(?P<file>[^\"]+)\":? not found"),
+    re.compile(r"(?:COPY|ADD) failed:.*?stat (?P<file>\S+?): (?:file does not exist|no such file)"),
+    re.compile(r"(?:COPY|ADD) failed: no source files"),
+)
+_TOO_OLD = re.compile(
+    r"(?P<option>--mount|--link|--chmod|--platform|--network|--security|heredoc)[^.]*?"
+    r"(?:requires buildkit|not supported|experimental)|requires buildkit|unknown flag: (?P<flag>\S+)"
+    r"|\"platform\" is only supported|requires (?:engine )?api version|needs buildkit",
+    re.IGNORECASE,
+)
+_SESSION = re.compile(r"no active sessions?|session .* not found", re.IGNORECASE)
+
+# What package managers and clients write when they reach nobody. Looked for in the failing step's log alone.
+_NETWORK = re.compile(
+    r"could not resolve|temporary failure (?:in name resolution|resolving)|name or service not known|bad address"
+    r"|no such host|getaddrinfo|eai_again|enotfound|etimedout|econnrefused|econnreset|network is unreachable"
+    r"|no route to host|connection timed out|connection refused|failed to establish a new connection"
+    r"|max retries exceeded|unable to connect to|failed to fetch|could not connect to|dns lookup error"
+    r"|temporary error \(try again later\)|transient error|i/o timeout|unable to resolve host|newconnectionerror"
+    r"|could not find a version that satisfies the requirement .*\(from versions: none\)",
+    re.IGNORECASE,
+)
+_BASE = re.compile(r"^(?:load metadata for |resolve image config for |FROM |docker-image://)(\S+)", re.IGNORECASE)
+_BASE_MISSING = frozenset({"image_not_found", "registry_unauthorized", "reference_invalid"})
+
+
+def build_failure(text: str, steps: Steps, *, host: str = "") -> UserError:
+    """The problem a builder's last words speak of, with the step it failed at."""
+    raw = text[:4000]
+    if "no space left on device" in text.lower():
+        return UserError("disk_full", raw=raw, host=host)
+    if error := _exit(text, steps, host, raw):
+        return error
+    if _SYNTAX.search(text):
+        line = _LINE.search(text)
+        return UserError("build_syntax", raw=raw, line=line[1] if line else "?", detail=_last_words(text))
+    if _NO_DOCKERFILE.search(text):
+        return UserError("build_dockerfile_missing", raw=raw)
+    if found := _TARGET.search(text):
+        return UserError("build_target_missing", raw=raw, target=found[1] or found[2])
+    if _SESSION.search(text):
+        return UserError("build_needs_session", raw=raw)
+    if found := _TOO_OLD.search(text):
+        return UserError("engine_too_old", raw=raw, host=host, option=found["option"] or found["flag"] or "BuildKit")
+    return _base(text, steps, host) or _file(text, raw) or failure(text, host=host)
+
+
+def _exit(text: str, steps: Steps, host: str, raw: str) -> UserError | None:
+    found = next((found for pattern in _EXIT if (found := pattern.search(text))), None)
+    if found is None:
+        return None
+    step = steps.failed or steps.last
+    name = step.name if step else found["step"]
+    log = "\n".join(step.tail) if step else ""
+    if sign := _NETWORK.search(log):
+        line = next((line for line in log.splitlines() if sign[0] in line), sign[0])
+        return UserError("build_network", raw=raw, step=name[:200], host=host, line=line.strip()[:200])
+    return UserError("build_step_failed", raw=raw, step=name[:200], exit_code=found["code"], host=host)
+
+
+def _base(text: str, steps: Steps, host: str) -> UserError | None:
+    """Of a base that could not be had: what the registry's part says, unless it has no such image."""
+    step = steps.failed or steps.last
+    named = _named_base(step)
+    if not named:
+        return None
+    error = failure(text, subject=named, host=host)
+    if error.code in _BASE_MISSING:
+        return UserError("build_base_missing", raw=error.raw, subject=named, host=host)
+    return error if error.code != "engine_refused" else None
+
+
+def _named_base(step: Step | None) -> str:
+    found = _BASE.match(step.name) if step else None
+    return found[1].partition("@")[0] if found and found[1] != "scratch" else ""
+
+
+def _file(text: str, raw: str) -> UserError | None:
+    for pattern in _NO_FILE:
+        if found := pattern.search(text):
+            return UserError("build_file_missing", raw=raw, file=found.groupdict().get("file") or "?")
+    return None
+
+
+def _last_words(text: str) -> str:
+    """ "a: b: unknown instruction: RUNN" -> "unknown instruction: RUNN": without the way the error came."""
+    found = re.search(r"parse error (?:on )?line \d+: (.*)$", text, re.IGNORECASE | re.DOTALL)
+    return (found[1] if found else text.rpartition("definition: ")[2]).strip()[:300]

@@ -1,0 +1,198 @@
+"""The steps of a build, gathered from what either builder tells, as the page draws them. Pure."""
+
+import re
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from images.engine.buildkit import Log, Status, Told, Vertex, Warned
+
+MOST_STEPS = 400  # more are counted as one: a page of thousands helps nobody
+NAME_LENGTH = 400
+TAIL_LINES = 200  # kept of each step's log to read causes from; the log itself is the job's
+LONGEST_LINE = 16_384  # what writes no line ends is cut here
+
+_STAGE = re.compile(r"^\[([^\]]+)\]\s*(.*)$", re.DOTALL)
+_COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
+
+@dataclass(slots=True)
+class Step:
+    """One step. `state`: waiting, running, done, cached, failed or stopped."""
+
+    number: int
+    name: str
+    kind: str = "step"  # or "context", "base", "internal", "export"
+    stage: str = ""
+    state: str = "waiting"
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    line_count: int = 0
+    error: str = ""
+    parts: dict[str, tuple[int, int]] = field(default_factory=dict)  # bytes done and in all, by part
+    tail: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL_LINES))
+    partial: str = ""
+
+    @property
+    def done_bytes(self) -> int:
+        return sum(done for done, _ in self.parts.values())
+
+    @property
+    def total_bytes(self) -> int:
+        return sum(max(done, total) for done, total in self.parts.values())
+
+    def as_json(self) -> dict[str, Any]:
+        seconds = None
+        if self.started_at and self.ended_at:
+            seconds = round((self.ended_at - self.started_at).total_seconds(), 2)
+        return {
+            "n": self.number, "name": self.name, "kind": self.kind, "stage": self.stage, "state": self.state,
+            "started": self.started_at.isoformat() if self.started_at else "", "seconds": seconds,
+            "done": self.done_bytes, "total": self.total_bytes, "lines": self.line_count, "error": self.error,
+        }  # fmt: skip
+
+
+Line = tuple[int, str]
+"""The number of a step and a line of its log, without the line feed."""
+
+
+class Steps:
+    """Takes what is told piece by piece; each call gives the log lines that became complete."""
+
+    def __init__(self, *, is_classic: bool = False) -> None:
+        self.is_classic = is_classic
+        self.image_id = ""
+        self.steps: list[Step] = []
+        self._by_key: dict[str, Step] = {}
+        self._current: Step | None = None  # of the classic builder, which does one after the other
+
+    def add(self, key: str, name: str, *, kind: str = "", state: str = "waiting") -> Step:
+        """The step of this key, made when it is new."""
+        if known := self._by_key.get(key):
+            return known
+        if len(self.steps) >= MOST_STEPS:
+            self._by_key[key] = self.steps[-1]
+            return self.steps[-1]
+        found = _STAGE.match(name)
+        stage, rest = (found[1], found[2]) if found else ("", name)
+        step = Step(len(self.steps) + 1, (rest or name)[:NAME_LENGTH], kind or _kind(stage, rest), stage[:100])
+        step.state = state
+        if state == "running":
+            step.started_at = datetime.now(UTC)
+        self.steps.append(step)
+        self._by_key[key] = step
+        return step
+
+    def finish(self, step: Step, state: str = "done", error: str = "") -> None:
+        step.state, step.ended_at, step.error = state, datetime.now(UTC), error[:NAME_LENGTH]
+        step.started_at = step.started_at or step.ended_at
+
+    def take(self, told: Told) -> list[Line]:
+        """Notes a piece of BuildKit's progress."""
+        if isinstance(told, Vertex):
+            self._take_vertex(told)
+            return []
+        step = self._by_key.get(told.vertex)
+        if step is None:
+            return []
+        if isinstance(told, Status):
+            if told.done_bytes or told.total_bytes:
+                step.parts[told.key] = (told.done_bytes, told.total_bytes)
+            return []
+        if isinstance(told, Warned):
+            return self._lines(step, f"warning: {told.text}\n")
+        return self._lines(step, told.text.decode(errors="replace") if isinstance(told, Log) else "")
+
+    def _take_vertex(self, vertex: Vertex) -> None:
+        step = self.add(vertex.digest, vertex.name)
+        # A step is told anew when its cache is asked: the first beginning and the last end count.
+        step.started_at = step.started_at or vertex.started_at
+        step.ended_at = vertex.completed_at or step.ended_at
+        if vertex.error:
+            step.error = vertex.error[:NAME_LENGTH]
+            # What runs beside the failing step is called off with it.
+            step.state = "stopped" if "context canceled" in vertex.error else "failed"
+        elif vertex.is_cached:
+            step.state = "cached"
+        elif vertex.completed_at:
+            step.state = "done"
+        elif vertex.started_at:
+            step.state = "running"
+
+    def take_classic(self, text: str) -> list[Line]:
+        """Notes a piece of the classic builder's text, or Podman's."""
+        text = _COLOUR.sub("", text)
+        if begun := _CLASSIC_STEP.match(text):
+            self._end_current("done")
+            name = f"[{begun[1].replace(' ', '')}] {begun[2].strip()}"
+            self._current = self.add(f"classic {len(self.steps)}", name, kind="step", state="running")
+            return []
+        step = self._current
+        if step is None:
+            step = self._current = self.add("classic", "builder", kind="internal", state="running")
+        if _CLASSIC_CACHED.search(text):
+            step.state = "cached"
+        if not step.partial and (_CLASSIC_NOISE.match(text) or not text.strip()):
+            return []
+        return self._lines(step, text)
+
+    def _end_current(self, state: str) -> None:
+        if self._current and self._current.state in ("running", "cached"):
+            self.finish(self._current, "cached" if self._current.state == "cached" else state)
+
+    def _lines(self, step: Step, text: str) -> list[Line]:
+        *whole, step.partial = (step.partial + text).split("\n")
+        if len(step.partial) > LONGEST_LINE:
+            whole, step.partial = [*whole, step.partial], ""
+        return [self._line(step, line) for line in whole]
+
+    def _line(self, step: Step, line: str) -> Line:
+        # A progress bar in a terminal overwrites its line: what stood there last counts.
+        line = _COLOUR.sub("", line.rstrip("\r").rpartition("\r")[2])
+        step.line_count += 1
+        step.tail.append(line[:1000])
+        return step.number, line
+
+    def close(self, *, is_built: bool, error: str = "") -> list[Line]:
+        """At the end: what was not begun was not needed, or not reached. Gives the lines without an end."""
+        left = [self._line(step, step.partial) for step in self.steps if step.partial]
+        if self._current:
+            self._end_current("done" if is_built else "failed")
+            self._current.error = self._current.error or error[:NAME_LENGTH]
+        for step in self.steps:
+            step.partial = ""
+            if is_built and step.state in ("waiting", "running"):
+                # BuildKit does not tell of steps whose outcome it found whole in its cache.
+                step.state = "cached" if step.started_at is None else "done"
+            elif step.state == "running":
+                self.finish(step, "stopped")
+        return left
+
+    @property
+    def failed(self) -> Step | None:
+        """The step that failed first, if any."""
+        return next((step for step in self.steps if step.state == "failed"), None)
+
+    @property
+    def last(self) -> Step | None:
+        """The step that was under way last."""
+        begun = [step for step in self.steps if step.started_at]
+        return self._current or (begun[-1] if begun else None)
+
+    def as_json(self) -> list[dict[str, Any]]:
+        return [step.as_json() for step in self.steps]
+
+
+# "Step 2/4 : RUN make" of Docker, "STEP 2/4: RUN make" of Podman.
+_CLASSIC_STEP = re.compile(r"^step (\d+(?:/\d+)?) ?: (.*)$", re.IGNORECASE | re.DOTALL)
+_CLASSIC_CACHED = re.compile(r"^\s*(---> |-->\s*)using cache", re.IGNORECASE)
+_CLASSIC_NOISE = re.compile(
+    r"^\s*(---> |--> |---> *$|removing intermediate container|successfully (built|tagged))", re.IGNORECASE
+)
+
+
+def _kind(stage: str, name: str) -> str:
+    if stage == "internal" or name.startswith("copy /context"):
+        return "internal"
+    return "export" if name.startswith(("exporting", "importing cache", "writing image")) else "step"
