@@ -141,6 +141,86 @@ PROBLEMS: dict[str, Problem] = {
         _("The engine stopped or was restarted in the middle of it."),
         _("Drydock reconnects by itself; then look at what was done and start the rest again."),
     ),
+    # Hosts over ssh
+    "host_no_ssh_client": Problem(
+        _("Drydock's machine has no ssh client."),
+        _("The program `ssh` or `ssh-keyscan` is not installed where Drydock's workers run."),
+        _("Install the package `openssh-client` there; it is part of Drydock's image."),
+    ),
+    "host_ssh_refused": Problem(
+        _("No ssh server answers at %(address)s: the connection was refused."),
+        _("It is not running, or listens on another port."),
+        _(
+            "On that machine, check with `systemctl status ssh`; a port other than 22 belongs into the address."
+        ),
+    ),
+    "host_ssh_timeout": Problem(
+        _("The ssh server of %(address)s did not answer within %(seconds)s seconds."),
+        _("The machine is down or hangs, or a firewall drops the packets."),
+        _("Check that the machine answers, and that Drydock's machine may reach its ssh port."),
+    ),
+    "host_not_ssh": Problem(
+        _("%(address)s answers, but it is not an ssh server."),
+        _("Another program listens on this port."),
+        _("Check the port: ssh's own is 22."),
+    ),
+    "host_ssh_failed": Problem(
+        _("ssh could not connect to %(address)s."),
+        _("Its own words below say why."),
+        _("Look into the log of the ssh server on that machine: `journalctl -u ssh`."),
+    ),
+    "host_ssh_auth": Problem(
+        _("%(address)s does not accept the key for the user %(user)s."),
+        _("The public key is not in that user's authorized_keys, or the server does not allow this user."),
+        _(
+            "Put the public key into ~/.ssh/authorized_keys of that user; `journalctl -u ssh` on that machine "
+            "says why a key was refused."
+        ),
+    ),
+    "host_key_unknown": Problem(
+        _("Nobody has confirmed the host key of %(address)s yet."),
+        _("Without it Drydock can not tell that machine from another one that answers in its place."),
+        _("Edit the host, check the connection, compare the fingerprint and confirm it."),
+    ),
+    "host_key_changed": Problem(
+        _("%(address)s shows another host key than the one that was confirmed, so Drydock did not connect."),
+        _(
+            "The machine was installed anew or got new keys, or somebody answers in its place. Confirmed was "
+            "%(expected)s, shown was %(found)s."
+        ),
+        _(
+            "Run `%(command)s` on that machine's own console. If it prints the new fingerprint, edit the host, "
+            "check the connection and accept the new key; if not, find out who answers there."
+        ),
+    ),
+    "host_ssh_no_socket": Problem(
+        _("ssh connects to %(address)s, but there is no socket at %(path)s."),
+        _("The engine is not running, its socket is elsewhere, or %(user)s may not look into that folder."),
+        _("Start the engine with `systemctl start docker`, or put the socket's path behind the address."),
+    ),
+    "host_ssh_permission": Problem(
+        _("ssh connects to %(address)s, but %(user)s may not open %(path)s."),
+        _("That user is not in the group `docker` of that machine."),
+        _("On that machine: `usermod -aG docker %(user)s`. It counts from the next connection on."),
+    ),
+    "host_ssh_forwarding": Problem(
+        _("ssh connects to %(address)s, but its server does not pass on to %(path)s."),
+        _("The server forbids forwarding to sockets, or nobody listens at the socket any more."),
+        _(
+            "Allow it with `AllowStreamLocalForwarding yes` in sshd_config (and no `DisableForwarding`), or with "
+            "`restrict,port-forwarding` before the key in authorized_keys. Then see whether the engine runs."
+        ),
+    ),
+    "host_ssh_no_way": Problem(
+        _("ssh connects to %(address)s, but does not get through to %(path)s."),
+        _(
+            "There is no such socket, %(user)s may not open it, or the ssh server forbids forwarding to sockets."
+        ),
+        _(
+            "On that machine, `docker version` run as %(user)s shows whether the engine can be reached; forwarding "
+            "needs `AllowStreamLocalForwarding yes` in sshd_config."
+        ),
+    ),
     "host_offline": Problem(
         _("%(host)s is offline."),
         _("Its engine has not answered lately."),

@@ -8,7 +8,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,8 +17,8 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from images import audit, inventory, progress
-from images.engine import read
+from images import audit, inventory, progress, ssh_keys
+from images.engine import read, ssh
 from images.engine.client import Connection, Engine, EngineCut, open_engine
 from images.engine.snapshots import EngineInfo
 from images.errors import UserError
@@ -41,13 +41,13 @@ QUICK = "quick"
 def host_add(*, by: User, name: str, address: str, groups: Iterable[HostGroup] = (), **fields: Any) -> Host:
     """Registers a host and has its first picture taken. Raises UserError host_name_taken.
 
-    `fields`: use_tls, tls_ca, tls_certificate, tls_key, image_budget_bytes.
+    `fields`: use_tls, tls_ca, tls_certificate, tls_key, ssh_key, ssh_host_key, image_budget_bytes.
     """
     host = Host(name=name, address=address, **fields)
     with transaction.atomic():
         _save(host)
         host.groups.set(groups)
-        audit.record(by=by, action="host.add", target=host, host=host, address=address, use_tls=host.use_tls)
+        audit.record(by=by, action="host.add", target=host, host=host, **_audited(host))
         transaction.on_commit(lambda: _picture_wanted(host))
     return host
 
@@ -65,12 +65,20 @@ def host_edit(
     with transaction.atomic():
         _save(host)
         host.groups.set(groups)
-        audit.record(by=by, action="host.edit", target=host, host=host, address=address, use_tls=host.use_tls)
+        audit.record(by=by, action="host.edit", target=host, host=host, **_audited(host))
         transaction.on_commit(lambda: _picture_wanted(host))
     return host
 
 
-def _save(host: Host) -> None:
+def _audited(host: Host) -> dict[str, Any]:
+    """How it is reached; of the host key that somebody confirmed, the fingerprint."""
+    reached: dict[str, Any] = {"address": host.address, "use_tls": host.use_tls}
+    if host.ssh_host_key:
+        reached["host_key"] = ssh_keys.HostKey.of(host.ssh_host_key).fingerprint
+    return reached
+
+
+def _save(host: Host, fields: list[str] | None = None) -> None:
     try:
         with transaction.atomic():
             host.save()
@@ -319,15 +327,16 @@ def address_check_carry_out(check_id: int) -> None:
     check = HostCheck.objects.filter(pk=check_id, state=CheckState.WAITING).first()
     if check is None:
         return
-    wanted = Connection(check.address, check.use_tls, check.tls_ca, check.tls_certificate, check.tls_key)
+    tls = (check.use_tls, check.tls_ca, check.tls_certificate, check.tls_key)
+    wanted = Connection(check.address, *tls, check.ssh_key, check.ssh_host_key)
     try:
         with open_engine(wanted, timeout_seconds=10, reach_seconds=5) as engine:
-            check.result = asdict(read.info(engine))
+            check.result |= asdict(read.info(engine))
         check.state = CheckState.REACHED
     except UserError as error:
         check.state, check.error_code = CheckState.FAILED, error.code
         check.error_values, check.error_raw = error.values, error.raw[:4000]
-    check.tls_key, check.ended_at = "", timezone.now()
+    check.tls_key, check.ssh_key, check.ended_at = "", "", timezone.now()
     check.save()
     progress.publish(f"check:{check.pk}", host_id=None)
 
@@ -347,6 +356,8 @@ def watch_began(host: Host, connected_at: datetime, *, is_continuous: bool) -> N
     """
     host.refresh_from_db(fields=["use_known_since", "use_known_before_gap"])
     before = host.use_known_since or host.use_known_before_gap
+            ssh_key=connection.ssh_key,
+            ssh_host_key=connection.ssh_host_key,
     since = before if is_continuous and before else connected_at
     Host.objects.filter(pk=host.pk).update(
         watched_since=connected_at, use_known_since=since, use_known_before_gap=None
@@ -363,6 +374,17 @@ def watch_ended(hosts: QuerySet[Host]) -> int:
 
 def watches_lapse(now: datetime) -> int:
     """Opens the gap for hosts whose watcher was killed and could not say so."""
+        if wanted.route:
+            wanted = _met(check, wanted)
     silent = Q(watcher_lease_until=None) | Q(watcher_lease_until__lt=now)
     known = Q(use_known_since__isnull=False) | Q(watched_since__isnull=False)
     return watch_ended(Host.objects.filter(silent & known))
+def _met(check: HostCheck, wanted: Connection) -> Connection:
+    """Notes the host key that is shown there, and tries the way with that one where none is confirmed yet."""
+    found = ssh.scan(check.address, expected=check.ssh_host_key)
+    check.result = {"ssh_host_key": f"{found.type} {found.body}"}
+    if check.ssh_host_key:
+        ssh.check_same(check.address, check.ssh_host_key, found)
+    return replace(wanted, ssh_host_key=check.result["ssh_host_key"])
+
+

@@ -18,9 +18,11 @@ from config.demo import engines
 from config.demo.engines import PrivateEngine
 from config.redis_server import RedisServer
 from images import access
+from images.engine.ssh import TUNNELS
 from images.models import Role
-from tests import registry
+from tests import registry, sshd
 from tests.registry import PrivateRegistry
+from tests.sshd import PrivateSshd
 
 pytest_plugins = ["tests.browser.plugin"]
 
@@ -33,6 +35,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     kinds = (
         ("engine", engines.why_not),
         ("registry", registry.why_not),
+        ("ssh", sshd.why_not),
         ("browser", _why_no_browser),
         ("gettext", _why_no_gettext),
     )
@@ -140,6 +143,23 @@ def make_registry(work_directory: Path) -> Iterator[Callable[..., PrivateRegistr
     for each in started:
         each.cont()
         each.stop()
+
+
+@pytest.fixture
+def make_sshd(work_directory: Path) -> Iterator[Callable[..., PrivateSshd]]:
+    """Starts ssh servers: `make_sshd()`, `make_sshd(settings=("AllowStreamLocalForwarding no",))`."""
+    started: list[PrivateSshd] = []
+
+    def make(**options: Any) -> PrivateSshd:
+        directory = Path(tempfile.mkdtemp(prefix="sshd-", dir=work_directory))
+        started.append(PrivateSshd(directory, **options))
+        return started[-1].start()
+
+    yield make
+    for each in started:
+        each.cont()
+        each.stop()
+    TUNNELS.close_idle(0)
 
 
 @pytest.fixture

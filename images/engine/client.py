@@ -7,7 +7,9 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,6 +22,7 @@ from docker.tls import TLSConfig
 from docker.transport.unixconn import UnixHTTPAdapter
 from docker.utils import compare_version
 
+from images.engine import ssh
 from images.errors import UserError
 from images.models.host import Host
 
@@ -35,7 +38,7 @@ class EngineCut(Exception):
 
 @dataclass(frozen=True)
 class Connection:
-    """How to reach an engine. The key is a secret and stays out of repr."""
+    """How to reach an engine. The keys are secrets and stay out of repr."""
 
     address: str
     use_tls: bool = False
@@ -43,12 +46,22 @@ class Connection:
     certificate: str = ""
     key: str = ""
 
+    ssh_key: str = ""
+    ssh_host_key: str = ""
     def __repr__(self) -> str:
         return f"Connection({self.address!r}, use_tls={self.use_tls})"
 
     @classmethod
     def of(cls, host: Host) -> "Connection":
-        return cls(host.address, host.use_tls, host.tls_ca, host.tls_certificate, host.tls_key)
+        tls = (host.use_tls, host.tls_ca, host.tls_certificate, host.tls_key)
+        return cls(host.address, *tls, host.ssh_key, host.ssh_host_key)
+
+    @property
+    def route(self) -> ssh.Route | None:
+        """How ssh gets there; None for an engine that is reached without it."""
+        if not self.address.startswith("ssh://"):
+            return None
+        return ssh.Route(self.address, self.ssh_key, self.ssh_host_key)
 
 
 class _Sockets:
@@ -184,7 +197,8 @@ def open_engine(
     with contextlib.ExitStack() as stack:
         try:
             with translated(connection, timeout_seconds):
-                api = stack.enter_context(_client(connection, sockets, timeout_seconds))
+                near = stack.enter_context(_near(connection, sockets))
+                api = stack.enter_context(_client(near, sockets, timeout_seconds))
                 stack.callback(api.close)
                 with translated(connection, reach_seconds):
                     api._version, version = _negotiate(api, connection, reach_seconds)
@@ -208,6 +222,28 @@ def _client(connection: Connection, sockets: _Sockets, timeout_seconds: float) -
         api.trust_env = False
         adapter: requests.adapters.BaseAdapter
         if connection.address.startswith("unix://"):
+@contextlib.contextmanager
+def _cut_after(seconds: float, sockets: _Sockets) -> Iterator[None]:
+    timer = threading.Timer(seconds, sockets.cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+@contextlib.contextmanager
+def _near(connection: Connection, sockets: _Sockets) -> Iterator[Connection]:
+    """The connection as this machine sees it: over ssh the engine is behind a local socket."""
+    route = connection.route
+    if route is None:
+        yield connection
+        return
+    with ssh.opened(route, is_cut=lambda: sockets.is_cut) as path:
+        yield replace(connection, address=f"unix://{path}")
+
+
             adapter = _UnixAdapter(
                 f"http+{connection.address}", sockets, timeout=timeout_seconds, max_pool_size=16
             )
@@ -292,7 +328,7 @@ def _reach_error(connection: Connection, timeout_seconds: float, error: BaseExce
         return UserError("host_permission", address=address, raw=raw)
     if has(ConnectionRefusedError):
         return UserError("host_refused", address=address, raw=raw)
-    if has(TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError):
+    if is_late:
         return UserError("host_timeout", address=address, seconds=f"{timeout_seconds:g}", raw=raw)
     if "HTTP/0.9" in raw or (has(urllib3.exceptions.ProtocolError) and "BadStatusLine" in raw):
         return UserError("host_not_engine", address=address, raw=raw)
@@ -303,6 +339,9 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     """The error and everything it came from: contexts, reasons and wrapped arguments."""
     seen: set[int] = set()
     waiting: list[Any] = [error]
+    is_late = has(TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError)
+    if connection.route and not is_late and (told := ssh.fault(connection.route)):
+        return told
     while waiting:
         cause = waiting.pop()
         if isinstance(cause, BaseException) and id(cause) not in seen:
