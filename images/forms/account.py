@@ -27,8 +27,9 @@ class SignInForm(StyledForm, AuthenticationForm):
     def clean(self) -> dict[str, Any]:
         username = self.cleaned_data.get("username", "")
         address = self.request.META.get("REMOTE_ADDR", "") if self.request else ""
+        device = self.request.COOKIES.get(sign_in.DEVICE_COOKIE, "") if self.request else ""
         try:
-            attempt = sign_in.attempt_begin(username=username, address=address)
+            attempt = sign_in.attempt_begin(username=username, address=address, device=device)
         except UserError as error:
             _recorded(username, AuditEntry.Outcome.REFUSED)
             raise ValidationError(str(error), code=error.code) from error

@@ -15,7 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
-from images import team
+from images import sign_in, team
 from images.forms.account import THEMES, OwnPasswordForm, PreferencesForm, SignInForm
 from images.models import User
 
@@ -32,8 +32,11 @@ def login(request: HttpRequest) -> HttpResponse:
         return HttpResponseRedirect(target)
     form = SignInForm(request, data=request.POST or None)
     if request.method == "POST" and form.is_valid():
-        auth.login(request, form.get_user())
-        return HttpResponseRedirect(target)
+        user = form.get_user()
+        auth.login(request, user)
+        response = HttpResponseRedirect(target)
+        _remember(response, sign_in.DEVICE_COOKIE, sign_in.device_cookie(user))
+        return response
     return render(
         request, "account/login.html", {"form": form, "next": target, "languages": settings.LANGUAGES}
     )

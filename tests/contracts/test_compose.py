@@ -55,6 +55,11 @@ def test_only_web_is_published_and_only_on_this_machine() -> None:
     assert SERVICES["web"]["ports"] == ["${BIND:-127.0.0.1}:${PORT:-8000}:8000"]
 
 
+def test_whose_word_on_addresses_is_taken_can_be_set_and_is_nobody_elses() -> None:
+    assert SERVICES["web"]["environment"]["FORWARDED_ALLOW_IPS"] == "${FORWARDED_ALLOW_IPS:-127.0.0.1}"
+    assert "forwarded-allow-ips" not in DOCKERFILE, "the option would win over the setting"
+
+
 def test_image_does_not_run_as_root_and_is_pinned() -> None:
     last = DOCKERFILE.split("FROM ")[-1]
     assert re.search(r"^USER drydock$", last, re.MULTILINE)

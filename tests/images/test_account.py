@@ -92,6 +92,70 @@ def test_one_address_guessing_many_names_has_to_wait(client: Client) -> None:
     assert sign_in_as(client, "ada", REMOTE_ADDR="203.0.113.10") == 302
 
 
+def test_too_many_guesses_from_one_address_are_only_spaced_out(client: Client) -> None:
+    factories.make_user("ada")
+    with time_machine.travel(timezone.now(), tick=False) as clock:
+        for number in range(sign_in.PER_ADDRESS):
+            sign_in_as(client, f"guess{number}", "wrong")
+        assert sign_in_as(client, "ada") == 200
+        clock.shift(sign_in.SPACING)
+        assert sign_in_as(client, "ada") == 302
+
+
+def test_guesses_at_one_name_from_many_addresses_are_spaced_out(client: Client) -> None:
+    factories.make_user("ada")
+    with time_machine.travel(timezone.now(), tick=False) as clock:
+        for number in range(sign_in.PER_NAME):
+            sign_in_as(client, "ada", "wrong", REMOTE_ADDR=f"203.0.113.{number}")
+        assert sign_in_as(client, "ada", REMOTE_ADDR="198.51.100.7") == 200
+        clock.shift(sign_in.SPACING)
+        assert sign_in_as(client, "ada", REMOTE_ADDR="198.51.100.7") == 302
+
+
+def test_nobody_locks_out_a_person_who_comes_with_a_browser_they_signed_in_with(client: Client) -> None:
+    """Behind a proxy all have one address, so that anybody's guesses look like the person's own."""
+    factories.make_user("ada")
+    assert sign_in_as(client, "ada") == 302
+    client.post("/account/logout/")
+    stranger = Client()
+    for _ in range(sign_in.PER_PERSON_AND_ADDRESS):
+        sign_in_as(stranger, "ada", "wrong")
+    for number in range(sign_in.PER_ADDRESS):
+        sign_in_as(stranger, f"guess{number}", "wrong")
+    assert sign_in_as(stranger, "ada") == 200, "who has no such browser waits"
+    assert sign_in_as(client, "ada") == 302
+
+
+def test_a_known_browser_guesses_a_few_times_too_and_for_its_own_person_only(client: Client) -> None:
+    factories.make_user("ada")
+    factories.make_user("ben")
+    sign_in_as(client, "ada")
+    client.post("/account/logout/")
+    for _ in range(sign_in.PER_DEVICE):
+        sign_in_as(client, "ada", "wrong")
+    assert sign_in_as(client, "ada") == 200
+    for _ in range(sign_in.PER_PERSON_AND_ADDRESS):
+        sign_in_as(client, "ben", "wrong")
+    assert sign_in_as(client, "ben") == 200
+
+
+@pytest.mark.parametrize("spoilt", ["forged", "new password"])
+def test_browser_with_a_cookie_that_is_worth_nothing_waits_like_any_other(
+    client: Client, spoilt: str
+) -> None:
+    ada = factories.make_user("ada")
+    sign_in_as(client, "ada")
+    client.post("/account/logout/")
+    if spoilt == "forged":
+        client.cookies[sign_in.DEVICE_COOKIE] = client.cookies[sign_in.DEVICE_COOKIE].value[:-1] + "_"
+    else:
+        ada.set_password("another password")
+        ada.save()
+    for _ in range(sign_in.PER_PERSON_AND_ADDRESS):
+        sign_in_as(client, "ada", "wrong")
+    assert sign_in_as(client, "ada", "a long password" if spoilt == "forged" else "another password") == 200
+
+
 def test_addresses_of_one_ipv6_network_count_together() -> None:
     assert sign_in.network_of("2001:db8::1") == sign_in.network_of("2001:db8::ffff:1")
     assert sign_in.network_of("2001:db8::1") != sign_in.network_of("2001:db8:0:1::1")
