@@ -27,6 +27,8 @@ from images.models import (
     JobLog,
     Pin,
     Reference,
+    Registry,
+    RemoteTag,
     Team,
     User,
 )
@@ -41,53 +43,57 @@ MORE = 10
 
 # Queries of each page for who is admin of all hosts, and for the maintainer of one group (None: forbidden).
 BASELINE: dict[str, tuple[int, int | None]] = {
-    "images:overview": (8, 9),
+    "images:overview": (8, 10),
     "images:overview-figures": (6, 7),
     "images:overview-jobs": (5, 6),
     "images:overview-space": (5, 6),
-    "images:image-list": (13, 14),
-    "images:image-list?by=image": (9, 10),
-    "images:image-list?by=repository": (8, 9),
-    "images:image-list?registry=docker.io&repository=acme/api": (15, 16),
+    "images:image-list": (14, 16),
+    "images:image-list?behind=1": (14, 15),
+    "images:image-list?by=image": (9, 11),
+    "images:image-list?by=repository": (8, 10),
+    "images:image-list?registry=docker.io&repository=acme/api": (16, 18),
     "images:image-export?csv": (6, 7),
     "images:image-export?json": (6, 7),
     "images:image-export?txt": (5, 6),
-    "images:image-remove?COPIES": (7, 9),
-    "images:image-detail": (13, 16),
+    "images:image-remove?COPIES": (8, 10),
+    "images:command": (6, 7),
+    "images:image-detail": (15, 18),
+    "images:image-newer": (10, 11),
     "images:image-inspect": (5, 6),
-    "images:pin-list": (7, 9),
-    "images:pin-add": (7, 9),
-    "images:host-list": (7, 8),
+    "images:pin-list": (7, 10),
+    "images:pin-add": (7, 10),
+    "images:host-list": (7, 9),
     "images:host-add": (5, None),
-    "images:host-detail": (8, 9),
+    "images:host-detail": (8, 10),
     "images:host-edit": (7, None),
     "images:host-remove": (8, None),
-    "images:group-list": (7, 8),
+    "images:group-list": (7, 9),
     "images:group-add": (5, None),
     "images:group-edit": (8, None),
     "images:group-remove": (7, None),
-    "images:job-list": (8, 9),
-    "images:job-detail": (10, 12),
+    "images:job-list": (8, 10),
+    "images:job-detail": (10, 13),
     "images:job-log": (6, 7),
     "images:team": (13, None),
     "images:user-detail": (19, None),
     "images:user-teams": (7, None),
     "images:team-edit": (8, None),
     "images:grant-add": (8, None),
-    "images:audit-list": (7, 8),
-    "cleanup:policy-list": (11, 14),
-    "cleanup:policy-add": (7, 8),
-    "cleanup:policy-detail": (11, 17),
-    "cleanup:policy-edit": (11, 16),
-    "cleanup:policy-remove": (6, 11),
-    "cleanup:plan-detail": (23, 30),
-    "cleanup:plan-part": (11, 12),
-    "cleanup:plan-run": (8, 10),
-    "cleanup:run-list": (9, 11),
-    "cleanup:run-detail": (12, 16),
+    "images:registry-list": (5, 6),
+    "images:audit-list": (7, 9),
+    "cleanup:policy-list": (11, 15),
+    "cleanup:policy-add": (7, 9),
+    "cleanup:policy-detail": (11, 18),
+    "cleanup:policy-edit": (11, 17),
+    "cleanup:policy-remove": (6, 12),
+    "cleanup:plan-detail": (23, 31),
+    "cleanup:plan-part": (11, 13),
+    "cleanup:plan-run": (8, 11),
+    "cleanup:run-list": (9, 12),
+    "cleanup:run-detail": (12, 17),
     "cleanup:run-host": (7, 8),
-    "cleanup:run-items": (9, 10),
-    "cleanup:run-cancel": (6, 8),
+    "cleanup:run-items": (9, 11),
+    "cleanup:run-cancel": (6, 9),
     "cleanup:pause": (5, None),
     "cleanup:host-runs": (7, 8),
     "cleanup:overview-fragment": (10, 12),
@@ -97,6 +103,7 @@ NOT_LISTED = {
     "account:login", "account:password", "account:preferences",  # about oneself
     "images:health",
     "images:host-check-result",  # one check
+    "images:registry-add", "images:registry-edit", "images:registry-remove",
     "images:user-active", "images:user-password", "images:team-remove", "images:grant-remove",  # one thing each
     "images:user-add", "images:team-add", "images:job-cancel", "images:pin-remove",
     "cleanup:rule-form", "cleanup:schedule-explain",
@@ -121,6 +128,7 @@ class World:
         )
         self.person = factories.make_user()
         self.team = factories.grant(self.person, "viewer", self.group).team
+        self.registry = Registry.objects.create(name="Docker Hub", prefix="docker.io")
         self.policy = rows.make_policy(
             hosts=[self.host], groups=[self.group], schedule="0 3 * * *", next_run_at=timezone.now()
         )
@@ -142,6 +150,7 @@ class World:
         self._grow_jobs(host, maker, number)
         self._grow_people(group, maker, number)
         self._grow_cleanup(host, group, maker)
+        Registry.objects.create(name=f"registry {number}", prefix=f"r{number}.example.com", username="robot")
         audit.record(by=maker, action="host.add", target=host, host=host)
 
     def _grow_copies(self, host: Host, maker: User, number: int) -> None:
@@ -155,6 +164,17 @@ class World:
             registry="docker.io",
             repository="acme/api",
             tag=name[9:],
+        )
+        RemoteTag.objects.create(
+            name=f"docker.io/{name}", digest=f"sha256:{number:064x}", checked_at=timezone.now()
+        )
+        Reference.objects.create(
+            copy=self.copy,
+            host=self.host,
+            name=f"acme/api@sha256:{number + 10**6:064x}",
+            registry="docker.io",
+            repository="acme/api",
+            digest=f"sha256:{number + 10**6:064x}",
         )
         for place in (self.host, host):
             other = factories.make_image(self.base, layer, factories.make_layer(7))
