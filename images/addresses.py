@@ -61,8 +61,8 @@ class SshAddress:
 
 def ssh_parts(text: str) -> SshAddress:
     """Reads `user@host`, maybe with a port and the path of the engine's socket. Raises ValueError."""
-    found = _SSH.match(text.strip())
-    if not found or not _NAME.match(found["host"]):
+    found = _SSH.fullmatch(text.strip())
+    if not found or not _NAME.fullmatch(found["host"]):
         raise ValueError(text)
     port = int(found["port"] or SSH_PORT)
     path = found["path"] if found["path"] not in {None, "/"} else SSH_SOCKET

@@ -38,7 +38,11 @@ class Summary:
 
 def summary(user: User) -> Summary:
     """Two queries, however many hosts."""
-    hosts = list(Host.objects.visible_to(user).defer("tls_ca", "tls_certificate", "tls_key", "error_raw"))
+    hosts = list(
+        Host.objects.visible_to(user).defer(
+            "tls_ca", "tls_certificate", "tls_key", "ssh_key", "ssh_host_key", "error_raw"
+        )
+    )
     offline = sorted((host for host in hosts if host.state == "offline"), key=_since)
     copies = Copy.objects.visible_to(user).listed()
     return Summary(

@@ -41,6 +41,7 @@ urlpatterns = [
     path("hosts/<int:pk>/", hosts.host_detail, name="host-detail"),
     path("hosts/<int:pk>/edit/", hosts.host_edit, name="host-edit"),
     path("hosts/<int:pk>/check/", hosts.host_check, name="host-check"),
+    path("hosts/make-key/", hosts.host_make_key, name="host-make-key"),
     path("hosts/<int:pk>/refresh/", hosts.host_refresh, name="host-refresh"),
     path("hosts/<int:pk>/remove/", hosts.host_remove, name="host-remove"),
     path("registries/", registries.registry_list, name="registry-list"),

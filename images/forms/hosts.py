@@ -11,6 +11,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from images import access, addresses
+from images.forms import ssh
 from images.forms.base import StyledForm
 from images.models import Host, HostGroup, HostState, Permission, User
 from images.models.host import HostQuerySet
@@ -22,6 +23,7 @@ KINDS = [
     ("unix", _("A socket on this machine: the engine beside Drydock")),
     ("tls", _("Over the network with TLS: both sides prove who they are by certificates")),
     ("tcp", _("Over the network without TLS: whoever reaches the port controls that machine")),
+    ("ssh", _("Over ssh: no port of the engine is open, Drydock signs in with a key")),
 ]
 
 
@@ -45,7 +47,7 @@ class SecretTextarea(forms.Textarea):
         return ""
 
 
-class ConnectionForm(StyledForm):
+class ConnectionForm(ssh.SshFields, StyledForm):
     """Where an engine is and how to talk to it; of a host that exists, an empty key means the stored one."""
 
     kind = forms.ChoiceField(
@@ -56,7 +58,8 @@ class ConnectionForm(StyledForm):
         max_length=255,
         required=False,
         help_text=_(
-            "A path such as /var/run/docker.sock, or a name or IP address with a port such as 10.0.0.5:2376."
+            "A path such as /var/run/docker.sock, a name or IP address with a port such as 10.0.0.5:2376, "
+            "or for ssh user@10.0.0.5, maybe with a port and the path of the engine's socket."
         ),
         widget=forms.TextInput(
             attrs={"spellcheck": "false", "autocomplete": "off", "placeholder": addresses.SOCKET}
@@ -71,20 +74,30 @@ class ConnectionForm(StyledForm):
     )
     tls_key_file = _upload(_("or the file key.pem"))
 
+    ssh_key = _pem(
+        _("Private key"),
+        _("Without a passphrase. It is stored encrypted and never shown again."),
+        is_secret=True,
+    )
+    ssh_key_file = _upload(_("or its file, such as id_ed25519"))
+    ssh_made_key = ssh.hidden(4000)  # under seal
+    ssh_host_key = ssh.hidden(5000)
     def __init__(self, *args: Any, user: User, host: Host | None = None, **kwargs: Any) -> None:
         self.host = host
         kwargs.setdefault("initial", _connection_of(host) if host else None)
         super().__init__(*args, **kwargs)
         if host is not None and not access.can_everywhere(user, Permission.MANAGE_HOST):
             # Another address is another engine: that is adding a host, and needs the right to add one.
-            self.fields["kind"].disabled = self.fields["address"].disabled = True
+            for name in ("kind", "address", "ssh_key", "ssh_key_file", "ssh_made_key", "ssh_host_key"):
+                self.fields[name].disabled = True
             self.fields["address"].help_text = _("Only who manages all hosts may change the address.")
-        if host is not None and host.tls_key:
-            self.fields["tls_key"].help_text = _("A key is stored. Leave this empty to keep it.")
+        for name in ("tls_key", "ssh_key"):
+            if host is not None and getattr(host, name):
+                self.fields[name].help_text = _("A key is stored. Leave this empty to keep it.")
 
     def clean(self) -> dict[str, Any]:
         super().clean()
-        use_tls = self.cleaned_data.get("kind") == "tls"
+        use_tls, use_ssh = (self.cleaned_data.get("kind") == kind for kind in ("tls", "ssh"))
         self.cleaned_data["use_tls"] = use_tls
         self._clean_address(use_tls)
         for name in ("tls_ca", "tls_certificate", "tls_key"):
@@ -92,17 +105,22 @@ class ConnectionForm(StyledForm):
         if use_tls:
             self._check_pems()
         return self.cleaned_data
+        self.cleaned_data["ssh_key"] = self._clean_ssh_key(self._pem("ssh_key")) if use_ssh else ""
+        self.cleaned_data["ssh_host_key"] = self._clean_ssh_host_key() if use_ssh else ""
 
     def _clean_address(self, use_tls: bool) -> None:
-        text, is_socket = self.cleaned_data.get("address", ""), self.cleaned_data.get("kind") == "unix"
+        text, kind = self.cleaned_data.get("address", ""), self.cleaned_data.get("kind")
+        problems = {"unix": _NOT_A_SOCKET, "ssh": ssh.NOT_AN_SSH_ADDRESS}
         try:
-            if is_socket:
+            if kind == "unix":
                 address = addresses.socket_address(text or addresses.SOCKET)
             else:
+            elif kind == "ssh":
+                address = addresses.ssh_address(text)
                 address = addresses.network_address(text, use_tls=use_tls)
         except ValueError:
             if "address" not in self.errors:
-                self.add_error("address", _NOT_A_SOCKET if is_socket else _NOT_AN_ADDRESS)
+                self.add_error("address", problems.get(str(kind), _NOT_AN_ADDRESS))
         else:
             self.cleaned_data["address"] = address
 
@@ -173,7 +191,8 @@ def _public(holder: Any) -> bytes:
 
 def _connection_of(host: Host) -> dict[str, Any]:
     """What the form shows of a host; the private key is never among it."""
-    kind = "unix" if host.address.startswith("unix:") else "tls" if host.use_tls else "tcp"
+    scheme = host.address.partition(":")[0]
+    kind = scheme if scheme in {"unix", "ssh"} else "tls" if host.use_tls else "tcp"
     return {
         "name": host.name,
         "kind": kind,
@@ -181,6 +200,7 @@ def _connection_of(host: Host) -> dict[str, Any]:
         "tls_ca": host.tls_ca,
         "tls_certificate": host.tls_certificate,
         "groups": host.groups.all(),
+        "ssh_host_key": host.ssh_host_key,
         "image_budget": Decimal(host.image_budget_bytes) / GIGABYTE if host.image_budget_bytes else None,
     }
 
@@ -236,7 +256,17 @@ class HostForm(ConnectionForm):
     def values(self) -> dict[str, Any]:
         """What the services of hosts take."""
         data, budget = self.cleaned_data, self.cleaned_data["image_budget"]
-        names = ("name", "address", "use_tls", "tls_ca", "tls_certificate", "tls_key", "groups")
+        names = (
+            "name",
+            "address",
+            "use_tls",
+            "tls_ca",
+            "tls_certificate",
+            "tls_key",
+            "ssh_key",
+            "ssh_host_key",
+            "groups",
+        )
         return {name: data[name] for name in names} | {
             "image_budget_bytes": int(budget * GIGABYTE) if budget else None
         }
@@ -249,6 +279,12 @@ class HostFilterForm(StyledForm):
     )
     group = forms.ModelChoiceField(
         HostGroup.objects.none(), label=_("Group"), required=False, empty_label=_("All groups")
+    def clean(self) -> dict[str, Any]:
+        data = super().clean()
+        if data.get("kind") == "ssh" and not (data["ssh_host_key"] or "ssh_host_key" in self.errors):
+            self.add_error("ssh_host_key", ssh.NOT_CONFIRMED)
+        return data
+
     )
 
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:

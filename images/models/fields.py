@@ -17,6 +17,18 @@ def _fernet(keys: tuple[str, ...]) -> MultiFernet:
         raise ImproperlyConfigured("ENCRYPTION_KEYS must hold URL-safe base64 keys of 32 bytes.") from error
 
 
+def sealed(text: str) -> str:
+    """The text encrypted, for a form that carries it to its next request without the browser reading it."""
+    return _fernet(tuple(settings.ENCRYPTION_KEYS)).encrypt(text.encode()).decode()
+
+
+def opened(token: str, seconds: int) -> str:
+    """What `sealed` sealed, at most so long ago; empty stays empty. Raises InvalidToken."""
+    if not token:
+        return ""
+    return _fernet(tuple(settings.ENCRYPTION_KEYS)).decrypt(token.encode(), ttl=seconds).decode()
+
+
 class EncryptedTextField(models.TextField[str, str]):
     """Text that is encrypted in the database; the newest of `ENCRYPTION_KEYS` encrypts, every key decrypts.
 

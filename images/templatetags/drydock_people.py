@@ -11,6 +11,7 @@ from images import audit
 from images.models import Host, Job, Role
 from images.operations import OPERATIONS
 
+from images.ssh_keys import HostKey
 register = template.Library()
 
 # Stored in English by the migration; these calls bring the names into the catalogue.
@@ -23,6 +24,15 @@ _BUILT_IN_NAMES = (
 
 
 @register.filter
+@register.filter
+def host_key(line: str | None) -> HostKey | None:
+    """The key of an ssh server from its line; None when there is none, or none that can be read."""
+    try:
+        return HostKey.of(line or "")
+    except ValueError:
+        return None
+
+
 def role_name(role: Role) -> str:
     return _(role.name) if role.is_built_in else role.name
 

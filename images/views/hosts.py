@@ -19,16 +19,18 @@ from images import hosts as services
 from images.engine.client import Connection
 from images.errors import UserError, explain
 from images.forms.hosts import ConnectionForm, HostFilterForm, HostForm
+from images.forms.ssh import made
 from images.models import Host, HostCheck, Job, Permission, User
 from images.models.host import CheckState
+from images.ssh_keys import new_private_key
 from images.templatetags.drydock_people import engine_name
 from images.views.dialogs import dialog, go_to
 
 _form_methods = require_http_methods(["GET", "HEAD", "POST"])
-_secret = sensitive_post_parameters("tls_key")
+_secret = sensitive_post_parameters("tls_key", "ssh_key", "ssh_made_key")
 # A waiting check is taken up at once by an idle worker.
 _SLOW = timedelta(seconds=15)
-_HEAVY = ("tls_ca", "tls_certificate", "tls_key", "error_raw")
+_HEAVY = ("tls_ca", "tls_certificate", "tls_key", "ssh_key", "ssh_host_key", "error_raw")
 
 
 def _me(request: HttpRequest) -> User:
@@ -65,7 +67,7 @@ def host_add(request: HttpRequest) -> HttpResponse:
             return redirect("images:host-detail", pk=host.pk)
         except UserError as error:
             form.add_error("name", str(error))
-    return render(request, "images/host_form.html", {"form": form, "host": None})
+    return render(request, "images/host_form.html", {"form": form, "host": None, "may_confirm": True})
 
 
 @_secret
@@ -81,7 +83,8 @@ def host_edit(request: HttpRequest, *, pk: int) -> HttpResponse:
             return redirect("images:host-detail", pk=pk)
         except UserError as error:
             form.add_error("name", str(error))
-    return render(request, "images/host_form.html", {"form": form, "host": host})
+    context = {"form": form, "host": host, "may_confirm": _may_confirm(user)}
+    return render(request, "images/host_form.html", context)
 
 
 @_secret
@@ -97,7 +100,14 @@ def host_check_address(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         return render(request, "images/_host_check.html", {"form": form})
     check = services.address_check_start(by=user, connection=_connection(form.cleaned_data))
-    return render(request, "images/_host_check.html", _check_context(user, check, host))
+    return render(request, "images/_host_check.html", _check_context(user, check, host, in_form=True))
+
+
+@require_POST
+def host_make_key(request: HttpRequest) -> HttpResponse:
+    """A new key for ssh: shows its public half; the private one goes along under seal until the host is saved."""
+    access.access_everywhere(_me(request), Permission.MANAGE_HOST)
+    return render(request, "images/_host_made_key.html", {"key": made(new_private_key())})
 
 
 def _connection(data: dict[str, Any]) -> Connection:
@@ -107,11 +117,22 @@ def _connection(data: dict[str, Any]) -> Connection:
         ca=data["tls_ca"],
         certificate=data["tls_certificate"],
         key=data["tls_key"],
+        ssh_key=data["ssh_key"],
+        ssh_host_key=data["ssh_host_key"],
     )
 
 
-def _check_context(user: User, check: HostCheck, host: Host | None) -> dict[str, Any]:
+def _may_confirm(user: User) -> bool:
+    """Another key may be another machine: that is adding a host, and needs the right to add one."""
+    return access.can_everywhere(user, Permission.MANAGE_HOST)
+
+
+def _check_context(
+    user: User, check: HostCheck, host: Host | None, *, in_form: bool = False
+) -> dict[str, Any]:
+    """`in_form`: the result stands in the form of a host, where a key that was found can be confirmed."""
     result, own = check.result, [host.pk] if host else []
+    found = result.get("ssh_host_key", "")
     engine_id, root_directory = result.get("engine_id", ""), result.get("root_directory", "")
     same = services.hosts_at(address=check.address, engine_id=engine_id, root_directory=root_directory)
     same = access.restrict_hosts(same, user, Permission.VIEW)
@@ -121,6 +142,11 @@ def _check_context(user: User, check: HostCheck, host: Host | None) -> dict[str,
         "host": host,
         "engine": engine_name(facts),
         "twins": same.exclude(pk__in=own) if check.state == CheckState.REACHED else (),
+        "in_form": in_form,
+        "may_confirm": in_form and found != check.ssh_host_key and _may_confirm(user),
+        "found_key": found,
+        "is_known_key": found == check.ssh_host_key,
+        "is_other_key": check.ssh_host_key not in {"", found},
         "is_plain": check.address.startswith("tcp:") and not check.use_tls,
         "is_slow": timezone.now() - check.created_at > _SLOW,
         "problem": explain(check.error_code, check.error_values, check.error_raw),
@@ -143,7 +169,8 @@ def host_check_result(request: HttpRequest, *, pk: int) -> HttpResponse:
     check = access.access_host_check(user, pk)
     host = request.GET.get("host", "")
     known = access.access_host(user, int(host)) if host.isdecimal() else None
-    return render(request, "images/_host_check.html", _check_context(user, check, known))
+    context = _check_context(user, check, known, in_form=request.GET.get("form") == "1")
+    return render(request, "images/_host_check.html", context)
 
 
 @require_safe

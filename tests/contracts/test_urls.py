@@ -74,6 +74,7 @@ TABLE: dict[str, Address] = {
     "images:host-check-address": Address("POST", P.MANAGE_HOST, everywhere=True),
     "images:host-check-result": Address("GET", OWN, of="check", stranger="not found"),
     "images:host-detail": Address("GET", of="host"),
+    "images:host-make-key": Address("POST", P.MANAGE_HOST, everywhere=True),
     "images:host-edit": Address("GET POST", P.MANAGE_HOST, of="host"),
     "images:host-check": Address("POST", P.MANAGE_HOST, of="host"),
     "images:host-refresh": Address("POST", of="host"),
