@@ -272,3 +272,38 @@ def askable(copy: Copy) -> list[str]:
     remote = {reference.repository for reference in references if reference.digest}
     names = (full_name(each.name) for each in references if each.tag and each.repository in remote)
     return [name for name in names if name]
+
+
+@dataclass(frozen=True)
+class Overview:
+    """What an image's page says of its tags: `newer` with the hosts that are behind, by reference."""
+
+    newer: dict[str, list[Copy]]
+    current: list[str]
+    failed: list[RemoteTag]
+    is_waiting: bool
+    checked_at: datetime | None
+    is_askable: bool  # at least one tag is of a registry that is entered
+    is_remote: bool  # it has tags that came from a registry or went to one
+
+
+def tags_overview(copies: Sequence[Copy]) -> Overview:
+    """Also sets `remote` on each copy. Two queries."""
+    mark_newer(copies)
+    remotes: list[Remote] = [copy.remote for copy in copies]  # type: ignore[attr-defined]
+    newer: dict[str, list[Copy]] = defaultdict(list)
+    for copy, remote in zip(copies, remotes, strict=True):
+        for name in remote.newer:
+            newer[name].append(copy)
+    registries = list(Registry.objects.only("pk", "prefix"))
+    names = {name for copy in copies for name in askable(copy)}
+    times = [remote.checked_at for remote in remotes if remote.checked_at]
+    return Overview(
+        newer=dict(sorted(newer.items())),
+        current=sorted({name for remote in remotes for name in remote.current} - set(newer)),
+        failed=list({tag.pk: tag for remote in remotes for tag in remote.failed}.values()),
+        is_waiting=any(remote.is_waiting for remote in remotes),
+        checked_at=min(times, default=None),
+        is_askable=any(longest(registries, name.rpartition(":")[0]) for name in names),
+        is_remote=bool(names),
+    )

@@ -32,6 +32,7 @@ urlpatterns = [
     path("images/<int:pk>/inspect/", image.image_inspect, name="image-inspect"),
     path("commands/<slug:kind>/", commands.command, name="command"),
     path("pins/", pins.pin_list, name="pin-list"),
+    path("images/<int:pk>/newer/", image.image_newer, name="image-newer"),
     path("pins/add/<int:image_pk>/", pins.pin_add, name="pin-add"),
     path("pins/<int:pk>/remove/", pins.pin_remove, name="pin-remove"),
     path("hosts/", hosts.host_list, name="host-list"),

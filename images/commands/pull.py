@@ -18,6 +18,7 @@ from images.models import Copy, Host, Job, Permission, User
 from images.operations import operation
 from images.references import parse
 from images.registries import credentials_of, registry_for
+from images.remote_tags import tag_told
 
 ATTEMPTS = 3  # a registry that cuts the line is asked again; what has come stays
 PAUSE_SECONDS = 2.0
@@ -68,6 +69,8 @@ def carry_out(context: JobContext) -> dict[str, Any]:
         names = [joined(parameters["repository"], tag) for tag in layers.tags]
     inventory.images_refresh(host, names, engine, again=host.store_kind == "containerd")
     inventory.recount(host)
+    if parameters["tag"] and layers.digest:
+        tag_told(parameters["reference"], layers.digest)
     return {"digest": layers.digest, "references": names} | _what_came(
         host, names, before.engine_id if before else ""
     )

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _lazy
 
 from images.errors import Explanation, Text, explain
-from images.models import ItemState, Job, JobItem, Registry
+from images.models import ItemState, Job, JobItem, Registry, RemoteTag
 from images.templatetags.drydock import duration, human_size
 
 register = template.Library()
@@ -61,9 +61,10 @@ def job_took(job: Job) -> str:
 
 
 @register.filter
-def problem(row: Job | JobItem | Registry) -> Explanation | None:
+def problem(row: Job | JobItem | Registry | RemoteTag) -> Explanation | None:
     """The stored error in words; None where there is none."""
-    return explain(row.error_code, row.error_values, row.error_raw) if row.error_code else None
+    raw = "" if isinstance(row, RemoteTag) else row.error_raw
+    return explain(row.error_code, row.error_values, raw) if row.error_code else None
 
 
 @register.filter
@@ -100,3 +101,15 @@ def result_bytes(job: Job, name: str) -> Any:
 def limit_at(registry: Registry) -> datetime | None:
     """When the registry told how many pulls are left."""
     return parse_datetime(registry.rate_limit.get("at", ""))
+
+
+@register.filter
+def has_facts(job: Job) -> bool:
+    """Whether its result names an image, a digest or an account."""
+    return bool(job.result.get("image") or job.result.get("digest") or "account" in job.result)
+
+
+@register.filter
+def short_id(engine_id: str) -> str:
+    """An engine's ID as the docker CLI shortens it."""
+    return engine_id.removeprefix("sha256:")[:12]

@@ -4,12 +4,12 @@ import json
 
 from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
-from images import access, audit, image_page, pins
-from images.models import Copy, Image
+from images import access, audit, image_page, pins, remote_tags
+from images.models import Copy, Image, Permission
 from images.references import content_document
 from images.secrets import masked
 from images.views.requests import SignedInRequest
@@ -36,8 +36,31 @@ def image_detail(request: SignedInRequest, *, pk: int) -> HttpResponse:
         "has_hidden": image_page.has_hidden(image),
         "may_reveal": image_page.may_see_secrets(request.user, copies),
         "may_pin": any(pins.may_pin(request.user, copy.host) for copy in copies),
+        "remote": remote_tags.tags_overview(copies),
+        "may_pull": _may_pull(request, copies),
     }
     return render(request, "images/image_detail.html", context)
+
+
+def _may_pull(request: SignedInRequest, copies: list[Copy]) -> bool:
+    return any(access.can(request.user, Permission.PULL, copy.host_id) for copy in copies)
+
+
+@require_http_methods(["GET", "POST"])
+def image_newer(request: SignedInRequest, *, pk: int) -> HttpResponse:
+    """What registries say of the image's tags; a POST has a worker ask them now, by digest only."""
+    image = access.access_image(request.user, pk)
+    copies = image_page.image_copies(request.user, image)
+    may_pull = _may_pull(request, copies)
+    if request.method == "POST":
+        if not may_pull:
+            raise PermissionDenied(_("To ask registries is for people who may pull this image."))
+        remote_tags.tags_ask_now(copies)
+        if not request.htmx:
+            return redirect("images:image-detail", pk=pk)
+    remote = remote_tags.tags_overview(copies)
+    context = {"image": image, "copies": copies, "remote": remote, "may_pull": may_pull}
+    return render(request, "images/_newer.html", context)
 
 
 def _reveal(request: SignedInRequest, image: Image, copies: list[Copy]) -> None:

@@ -66,6 +66,7 @@ TABLE: dict[str, Address] = {
     "images:image-detail": Address("GET POST", of="image"),  # POST shows secrets: see test_image_page.py
     "images:image-inspect": Address("GET", of="image"),
     "images:command": Address("GET POST", P.PULL, stranger="forbidden", arguments=(("kind", "pull"),)),
+    "images:image-newer": Address("GET POST", of="image"),  # POST asks registries: see test_remote_tags.py
     "images:pin-list": Address("GET"),
     "images:pin-add": Address("GET POST", P.REMOVE, of="image", arguments=(("image_pk", "image"),)),
     "images:pin-remove": Address("GET POST", P.REMOVE, of="pin"),

@@ -1,0 +1,102 @@
+"""`docker push`: one of an image's names, with its layers, to the registry that the name speaks of."""
+
+import time
+import uuid
+from collections.abc import Iterable
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+
+from images import inventory
+from images.engine import read
+from images.engine.failures import RETRIED
+from images.engine.transfer import Layers, push
+from images.errors import UserError
+from images.job_context import JobContext
+from images.jobs import job_start
+from images.models import Copy, Job, Permission, Registry, User
+from images.operations import operation
+from images.references import parse
+from images.registries import credentials_of, registry_for
+from images.remote_tags import tag_told
+
+ATTEMPTS = 3  # what the registry has by then it keeps
+PAUSE_SECONDS = 2.0
+DEADLINE_SECONDS = 6 * 3600
+
+
+def push_start(*, by: User, copies: Iterable[Copy], reference: str) -> list[Job]:
+    """One job for each copy, all of one batch. The caller has checked the permission to push on every host.
+
+    `reference` with its tag, as the engines write it. Raises InvalidReferenceError.
+    """
+    parsed, batch = parse(reference), uuid.uuid4()
+    parameters = {"reference": reference, "repository": parsed.repository, "tag": parsed.tag}
+    return [
+        job_start(
+            kind="push",
+            host=copy.host,
+            by=by,
+            parameters=parameters | {"engine_id": copy.engine_id},
+            batch=batch,
+            subject=reference,
+        )
+        for copy in copies
+    ]
+
+
+@operation(
+    "push", label=_("Push"), permission=Permission.PUSH, deadline_seconds=DEADLINE_SECONDS, repeatable=True,
+    limit="most_transfers",
+)  # fmt: skip
+def carry_out(context: JobContext) -> dict[str, Any]:
+    """Pushes what was meant: a name that was moved to another image meanwhile is left alone."""
+    parameters, engine, host = context.job.parameters, context.engine, context.host
+    reference = parameters["reference"]
+    registry = registry_for(parameters["repository"])
+    context.result["account"] = registry.name if registry else ""
+    named = read.find_image(engine, reference)
+    if named is None:
+        raise UserError("image_gone")
+    if named.engine_id != parameters["engine_id"]:
+        raise UserError("reference_moved", subject=reference, host=host.name)
+    layers = _pushed(context, registry)
+    # The digest under which the registry has it belongs to the image from now on.
+    inventory.images_refresh(host, [reference], engine)
+    if layers.digest:
+        tag_told(reference, layers.digest)
+    image = Copy.objects.filter(host=host, engine_id=named.engine_id).values_list("image_id", flat=True)
+    return {"digest": layers.digest, "references": [reference], "image": image.first()}
+
+
+def _pushed(context: JobContext, registry: Registry | None) -> Layers:
+    """Repeats what a bad line has cut; the registry keeps the layers that arrived whole."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return _push_once(context, registry)
+        except UserError as error:
+            if error.code not in RETRIED or attempt == ATTEMPTS:
+                raise
+            context.log(f"{error.raw or error} - trying again ({attempt}/{ATTEMPTS - 1})")
+            time.sleep(PAUSE_SECONDS)
+            context.check()
+    raise AssertionError("not reached")
+
+
+def _push_once(context: JobContext, registry: Registry | None) -> Layers:
+    parameters, layers = context.job.parameters, Layers()
+    context.draw(lambda: {"layers": layers.as_json()})
+    lines = push(
+        context.engine,
+        parameters["repository"],
+        tag=parameters["tag"],
+        credentials=credentials_of(registry),
+        subject=parameters["reference"],
+        host=context.host.name,
+        registry=parse(parameters["repository"]).registry,
+    )
+    for line in lines:
+        if not layers.take(line) and line.text:
+            context.log(f"{line.layer}: {line.text}" if line.layer else line.text)
+        context.progress(layers.done_bytes, layers.total_bytes, "bytes")
+    return layers

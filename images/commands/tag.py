@@ -1,0 +1,83 @@
+"""`docker tag`: a further name for an image that a host holds."""
+
+import uuid
+from collections.abc import Iterable
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+
+from images import inventory
+from images.engine import read
+from images.engine.tags import tag as engine_tag
+from images.errors import UserError
+from images.job_context import JobContext
+from images.jobs import job_start
+from images.models import Copy, Host, Job, Permission, Reference, User
+from images.operations import operation
+from images.references import parse
+from images.registries import full_repository
+
+
+def tag_start(*, by: User, copies: Iterable[Copy], reference: str, take_over: bool = False) -> list[Job]:
+    """One job for each copy, all of one batch. The caller has checked the permission to tag on every host.
+
+    Without a tag it is `latest`. Unless `take_over`, a tag that names another image by then stays where it is.
+    Raises InvalidReferenceError.
+    """
+    repository, tag = tag_parts(reference)
+    name, batch = f"{repository}:{tag}", uuid.uuid4()
+    parameters = {"reference": name, "repository": repository, "tag": tag, "take_over": take_over}
+    return [
+        job_start(
+            kind="tag",
+            host=copy.host,
+            by=by,
+            parameters=parameters | {"engine_id": copy.engine_id},
+            batch=batch,
+            subject=name,
+        )
+        for copy in copies
+    ]
+
+
+def tag_parts(reference: str) -> tuple[str, str]:
+    """The repository as written, and the tag."""
+    parsed = parse(reference)
+    return parsed.repository, parsed.tag or "latest"
+
+
+def tag_holders(hosts: Iterable[Host], reference: str) -> list[Copy]:
+    """The copies on these hosts that have this name now."""
+    repository, tag = tag_parts(reference)
+    named = Reference.objects.filter(host__in=hosts, tag=tag, repository__in=spellings(repository))
+    copies = Copy.objects.filter(references__in=named).select_related("host")
+    return list(copies.distinct().order_by("host__name", "pk"))
+
+
+def spellings(repository: str) -> list[str]:
+    """How engines write a repository: Docker leaves Docker Hub's name out, Podman writes everything in full."""
+    full = full_repository(repository)
+    return list({repository, full, full.removeprefix("docker.io/"), full.removeprefix("docker.io/library/")})
+
+
+@operation(
+    "tag", label=_("Tag"), permission=Permission.TAG, queue="quick", deadline_seconds=120, repeatable=True
+)
+def carry_out(context: JobContext) -> dict[str, Any]:
+    """Tags, and says which image had the name before."""
+    parameters, engine, host = context.job.parameters, context.engine, context.host
+    reference, engine_id = parameters["reference"], parameters["engine_id"]
+    before = read.find_image(engine, reference)
+    if before and before.engine_id != engine_id and not parameters["take_over"]:
+        raise UserError("tag_taken", subject=reference, host=host.name)
+    engine_tag(engine, engine_id, parameters["repository"], parameters["tag"], host=host.name)
+    inventory.images_refresh(host, [engine_id, reference], engine)
+    inventory.recount(host)
+    image = Copy.objects.filter(host=host, engine_id=engine_id).values_list("image_id", flat=True).first()
+    return {
+        "references": [reference],
+        "image": image,
+        "engine_id": engine_id,
+        "replaced": before.engine_id if before and before.engine_id != engine_id else "",
+        "was_here": bool(before and before.engine_id == engine_id),
+    }
