@@ -8,7 +8,7 @@ first.
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
@@ -19,12 +19,13 @@ from docker.errors import APIError, NotFound
 
 from cleanup.guards import Guards
 from cleanup.models import HostRun, Item, RunState
-from cleanup.policies import is_paused
-from cleanup.runs import OPEN_ITEMS, host_run_end, run_settle
+from cleanup.rules import KEEP, REGISTRY
+from cleanup.runs import OPEN_ITEMS, host_run_end, run_hold, run_settle
 from images import inventory, progress
 from images.engine.client import Connection, Engine, EngineCut, open_engine, translated
 from images.engine.remove import TIMEOUT_SECONDS, Outcome, independent, put_back, remove_copy
 from images.errors import UserError
+from images.hosts import engine_check
 from images.job_context import JobContext, JobStopped
 from images.models import Copy, ItemState, Job, JobState, Permission
 from images.operations import operation
@@ -35,11 +36,12 @@ BATCH = 48
 # Engines remove about twice as fast side by side; more threads than this gain nothing.
 THREADS = 6
 DEADLINE_SECONDS = 4 * 3600
+MEASURE_SECONDS = 300.0
 
 
 @operation(
     "cleanup", label=_("Cleanup"), permission=Permission.RUN_CLEANUP, repeatable=True,
-    deadline_seconds=DEADLINE_SECONDS,
+    deadline_seconds=DEADLINE_SECONDS, limit="most_removals", can_retry=False,
 )  # fmt: skip
 def cleanup(context: JobContext) -> dict[str, Any]:
     """The operation: removes the items and measures on the engine what that freed."""
@@ -74,6 +76,9 @@ class _Work:
             self.items,
             made_at=host_run.host_plan.inventory_at or plan.created_at,
             minimum_age=timedelta(hours=plan.policy.minimum_age_hours),
+            keep_needs_use=any(
+                row["effect"] == KEEP and REGISTRY[row["kind"]].needs_use for row in plan.rules
+            ),
         )
         self.gone = {
             item.engine_id for item in self.items if item.state in (ItemState.REMOVED, ItemState.GONE)
@@ -83,6 +88,7 @@ class _Work:
 
     def carry_out(self) -> None:
         engine = self.context.engine
+        engine_check(self.host, engine, self.host_run.host_plan.engine_mark)
         if self.host_run.bytes_before is None:
             self.host_run.bytes_before = stored_bytes(self.host, engine)
             self.host_run.save(update_fields=["bytes_before"])
@@ -90,8 +96,8 @@ class _Work:
         with ThreadPoolExecutor(THREADS, thread_name_prefix="cleanup") as pool:
             for batch in self._batches():
                 self.context.check()
-                if is_paused():
-                    self._skip_rest()
+                if reason := run_hold(self.host_run):
+                    self._skip_rest(reason)
                     return
                 self._carry_out_batch(engine, pool, batch)
 
@@ -170,10 +176,10 @@ class _Work:
         elif item.state in (ItemState.UNTAGGED, ItemState.FAILED) or outcome.lost:
             self.changed.add(item.engine_id)
 
-    def _skip_rest(self) -> None:
+    def _skip_rest(self, reason: str) -> None:
         for item in self.items:
             if item.state == ItemState.PENDING:
-                self._record(item, Outcome(ItemState.SKIPPED, "cleanup_paused"))
+                self._record(item, Outcome(ItemState.SKIPPED, reason))
 
     def _tell(self) -> None:
         total = len(self.items)
@@ -202,8 +208,10 @@ class _Work:
         """Not measured is None and no guess. After a cut the engine needs a new connection."""
         with (
             contextlib.suppress(UserError, EngineCut, APIError),
-            open_engine(Connection.of(self.host)) as engine,
+            open_engine(Connection.of(self.host), deadline_seconds=MEASURE_SECONDS) as engine,
         ):
+            engine_check(self.host, engine, self.host_run.host_plan.engine_mark)
+            self._put_back(engine)
             if self.changed:
                 inventory.images_refresh(self.host, self.changed, engine)
                 inventory.recount(self.host)
@@ -212,9 +220,22 @@ class _Work:
         if before is not None and after is not None:
             self.host_run.freed_bytes = before - after
 
+    def _put_back(self, engine: Engine) -> None:
+        """What was cut off between two requests may have lost some of its references; they are its own."""
+        for item in self.items:
+            if item.state in (ItemState.RUNNING, ItemState.UNKNOWN) and item.journal:
+                put_back(engine, item.engine_id, item.journal)
+                self.changed.add(item.engine_id)
+
+    def _measured_since(self) -> datetime:
+        """When the engine's total was read. A job that waited for its place is measured from its own start."""
+        job, begun = self.context.job, self.host_run.run.started_at
+        waited_only = job.attempt < 2 and job.started_at
+        return waited_only or begun or job.created_at
+
     def _was_disturbed(self) -> bool:
         """Whether another job, or somebody at the engine, changed the host's images meanwhile."""
-        since = self.host_run.run.started_at or self.context.job.created_at
+        since = self._measured_since()
         others = Job.objects.filter(host=self.host).exclude(pk=self.context.job.pk).exclude(kind="sync")
         overlapping = others.filter(started_at__isnull=False).exclude(ended_at__lt=since)
         has = set(Copy.objects.filter(host=self.host).values_list("engine_id", flat=True))

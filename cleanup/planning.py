@@ -55,7 +55,7 @@ def plans_due(now: datetime) -> int:
     making.filter(created_at__lt=now - GIVE_UP).update(state=PlanState.FAILED)
     unclaimed = Q(claimed_at=None, created_at__lt=now - timedelta(seconds=20))
     due = making.filter(unclaimed | Q(claimed_at__lt=now - SILENT))
-    return sum(wake("cleanup.tasks.make_plan", pk, queue="engine") for pk in due.values_list("pk", flat=True))
+    return sum(wake("cleanup.tasks.make_plan", pk, queue="quick") for pk in due.values_list("pk", flat=True))
 
 
 def _make(plan: Plan) -> None:
@@ -93,7 +93,11 @@ def _plan_host(plan: Plan, host: Host, rules: Sequence[Rule], minimum_age: timed
     now = timezone.now()
     with transaction.atomic():
         host_plan = HostPlan(
-            plan=plan, host=host, inventory_at=host.synced_at, warning=host_warning(host, now)
+            plan=plan,
+            host=host,
+            engine_mark=host.engine_mark,
+            inventory_at=host.synced_at,
+            warning=host_warning(host, now),
         )
         decision = None
         if not host_plan.warning:

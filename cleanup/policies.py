@@ -10,9 +10,10 @@ from django.utils import timezone
 
 from cleanup import rules, schedule
 from cleanup.access import can_on_policy
-from cleanup.models import CleanupSwitch, Plan, Policy, PolicyRule
+from cleanup.models import CleanupSwitch, Plan, PlanState, Policy, PolicyRule
 from cleanup.rules import FieldError
 from images import access, audit, progress
+from images.errors import UserError
 from images.jobs import wake
 from images.models import Host, HostGroup, Permission, User
 
@@ -227,13 +228,20 @@ def plan_make(*, by: User | None, policy: Policy) -> Plan:
         created_by=by,
         rules=list(policy.rules.values("effect", "kind", "parameters")),
     )
-    transaction.on_commit(lambda: wake("cleanup.tasks.make_plan", plan.pk, queue="engine"))
+    transaction.on_commit(lambda: wake("cleanup.tasks.make_plan", plan.pk, queue="quick"))
     return plan
 
 
 @transaction.atomic
 def plan_seen(*, by: User, plan: Plan) -> None:
-    """Somebody has looked at this plan: its revision of the policy may run unattended from now on."""
+    """Somebody has looked at this plan: its revision of the policy may run unattended from now on.
+
+    Raises UserError plan_not_ready or plan_expired for a plan there is nothing to see of.
+    """
+    if plan.state != PlanState.READY:
+        raise UserError("plan_not_ready")
+    if plan.expires_at is None or plan.expires_at <= timezone.now():
+        raise UserError("plan_expired")
     may = can_on_policy(by, plan.policy, Permission.RUN_CLEANUP)
     current = Policy.objects.filter(pk=plan.policy_id, revision=plan.policy_revision)
     fresh = current.exclude(seen_revision=plan.policy_revision)

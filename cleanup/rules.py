@@ -275,9 +275,15 @@ class TagPattern(_PatternRule):
 
     def matches(self, copy: CopyFacts, host: HostFacts, now: datetime) -> Values | None:
         hits = self._hits(copy)
-        if not hits or not all(hit for _, hit in hits):
+        if not hits or not all(hit for _, hit in hits) or _has_other_digest(copy):
             return None
         return {"pattern": self.pattern, "target": self.target, "name": hits[0][0], "tags": len(hits)}
+
+
+def _has_other_digest(copy: CopyFacts) -> bool:
+    """A digest of a repository without a tag is a reference of its own, which no pattern of tags can match."""
+    tagged = {repository for repository, _ in copy.tags}
+    return any(name.partition("@")[0] not in tagged for name in copy.references if "@" in name)
 
 
 # Keep rules

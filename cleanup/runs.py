@@ -6,13 +6,13 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from cleanup import schedule
-from cleanup.access import watching_hosts
+from cleanup.access import policy_hosts, watching_hosts
 from cleanup.models import HostRun, Item, Plan, PlanState, Policy, Run, RunState
 from cleanup.policies import is_paused, plan_make, plan_seen
-from images import audit, progress
+from images import access, audit, progress
 from images.errors import UserError
 from images.jobs import job_cancel, job_start
-from images.models import ItemState, Job, JobState, User
+from images.models import ItemState, Job, JobState, Permission, User
 
 LATE = timedelta(minutes=5)  # a tick comes every 15 s; much later means that nobody ticked
 GOOD = (ItemState.REMOVED, ItemState.GONE)
@@ -50,6 +50,29 @@ def _check(plan: Plan) -> None:
         raise UserError("plan_outdated")
     if is_paused():
         raise UserError("cleanup_paused")
+    for part in plan.host_plans.filter(item_count__gt=0).select_related("host"):
+        if part.engine_mark != part.host.engine_mark:
+            raise UserError("engine_changed", host=part.host.name)
+
+
+def run_hold(host_run: HostRun) -> str:
+    """Why nothing more may be removed by this run on its host, as things stand now; "" while it may go on.
+
+    Asked before every batch: between the click and the last image may lie hours.
+    """
+    run = Run.objects.select_related("plan", "policy", "approved_by", "started_by").get(pk=host_run.run_id)
+    plan, actor = run.plan, run.approved_by or run.started_by
+    if is_paused():
+        return "cleanup_paused"
+    if plan is None or run.policy.revision != plan.policy_revision:
+        return "plan_outdated"
+    if plan.expires_at is None or plan.expires_at <= timezone.now():
+        return "plan_expired"
+    if actor is None and not run.policy.is_enabled:
+        return "policy_off"
+    if actor is not None and not access.can(actor, Permission.RUN_CLEANUP, host_run.host_id):
+        return "right_withdrawn"
+    return "" if policy_hosts(run.policy).filter(pk=host_run.host_id).exists() else "out_of_scope"
 
 
 def _is_above_limits(plan: Plan) -> bool:
@@ -74,7 +97,11 @@ def _begin(run: Run) -> None:
         )
         parameters = {"run": run.pk, "host_run": host_run.pk}
         host_run.job = job_start(
-            kind="cleanup", host=host_plan.host, by=run.approved_by or run.started_by, parameters=parameters
+            kind="cleanup",
+            host=host_plan.host,
+            by=run.approved_by or run.started_by,
+            parameters=parameters,
+            subject=run.policy.name,
         )
         host_run.save(update_fields=["job"])
     if not run.host_runs.exists():
@@ -190,9 +217,11 @@ def run_planned(plan_id: int) -> None:
         return
     policy, plan = run.policy, run.plan
     if plan.state == PlanState.FAILED:
-        run.state, run.ended_at = RunState.FAILED, timezone.now()
-        run.save(update_fields=["state", "ended_at"])
-        _tell(run)
+        _close(run, RunState.FAILED)
+    elif plan.expires_at is None or plan.expires_at <= timezone.now():
+        _close(run, RunState.EXPIRED)
+    elif not policy.is_enabled:
+        _close(run, RunState.CANCELLED, "off")
     elif policy.revision != plan.policy_revision or policy.seen_revision != policy.revision:
         run.promised_bytes = plan.promised_bytes
         run.save(update_fields=["promised_bytes"])
@@ -205,6 +234,13 @@ def run_planned(plan_id: int) -> None:
         _wait(run, "limit")
     else:
         _begin(run)
+
+
+def _close(run: Run, state: RunState, reason: str = "") -> None:
+    """Ends a run that never began."""
+    run.state, run.waiting_reason, run.ended_at = state, reason, timezone.now()
+    run.save(update_fields=["state", "waiting_reason", "ended_at"])
+    _tell(run)
 
 
 def _expire(now: datetime) -> None:

@@ -5,14 +5,30 @@ from typing import Any
 from celery import shared_task
 
 from cleanup import planning, runs, settling
+from images.forgetting import spares_jobs
+from images.hosts import in_background
+from images.models.job import JobQuerySet
 from images.tasks import on_tick
+
+
+@spares_jobs
+def _jobs_of_runs(jobs: JobQuerySet) -> JobQuerySet:
+    """A run's page shows its jobs, so they stay as long as the run does."""
+    return jobs.filter(host_run=None)
 
 
 @shared_task
 def make_plan(plan_id: int, **_: Any) -> None:
-    planning.plan_carry_out(plan_id)
+    # In a thread of its own: a plan for a large fleet must not hold up syncs, nor wait behind a long build.
+    in_background(planning.plan_carry_out, plan_id)
+
+
+@shared_task
+def restore_references(host_id: int, **_: Any) -> None:
+    in_background(settling.references_restore, host_id)
 
 
 on_tick(planning.plans_due)
 on_tick(runs.runs_due)
 on_tick(settling.items_due)
+on_tick(settling.plans_forget)

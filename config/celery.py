@@ -24,4 +24,12 @@ def _log_as_django_does(**_: object) -> None:
     """With a receiver here Celery leaves logging alone, and Django's LOGGING holds in workers too."""
 
 
-app.conf.beat_schedule = {"tick": {"task": "images.tasks.tick", "schedule": timedelta(seconds=15)}}
+TICK_SECONDS = 15
+# A tick that no worker took in time is void: the next one asks the same.
+app.conf.beat_schedule = {
+    "tick": {
+        "task": "images.tasks.tick",
+        "schedule": timedelta(seconds=TICK_SECONDS),
+        "options": {"expires": TICK_SECONDS},
+    }
+}

@@ -8,7 +8,7 @@ from django.db.models import Count, Q
 
 from images.contents import Known
 from images.engine.snapshots import ContainerSummary, ImageSummary
-from images.models import Container, Copy, Host, Reference, StoreKind
+from images.models import Container, Copy, Host, Pin, Reference, StoreKind
 from images.references import InvalidReferenceError, Parsed, parse
 
 _DERIVED = (
@@ -30,6 +30,7 @@ def copies_write(
     rows = Copy.objects.filter(host=host, engine_id__in=wanted).prefetch_related("references")
     existing = {copy.engine_id: copy for copy in rows}
     new, changed = [], []
+    contents = {copy.pk: copy.image_id for copy in existing.values()}
     for summary in summaries:
         copy = existing.get(summary.engine_id)
         if copy is None:
@@ -41,9 +42,29 @@ def copies_write(
         copy.last_seen_at = now
     Copy.objects.bulk_create(new)
     Copy.objects.bulk_update(changed, [*_WRITTEN, "last_seen_at"], batch_size=50)
+    for copy in changed:
+        if copy.image_id != contents[copy.pk]:
+            _pins_carry(host, contents[copy.pk], copy.image_id)
     names = {summary.engine_id: summary.references for summary in summaries}
     _write_references(host, {copy: names[copy.engine_id] for copy in [*new, *changed]}, fresh=new)
     return len(new) + len(changed)
+
+
+def _pins_carry(host: Host, before: int, after: int) -> None:
+    """A copy whose content became known in full, or gained a platform, is another image now: its pins go along."""
+    has = set(Pin.objects.filter(image=after).values_list("host_id", "reason"))
+    pins = Pin.objects.filter(Q(host=host) | Q(host=None), image=before)
+    Pin.objects.bulk_create(
+        Pin(
+            image_id=after,
+            host_id=pin.host_id,
+            reason=pin.reason,
+            created_by_id=pin.created_by_id,
+            ends_at=pin.ends_at,
+        )
+        for pin in pins
+        if (pin.host_id, pin.reason) not in has
+    )
 
 
 def _differs(copy: Copy, summary: ImageSummary, known: Known | None, store_kind: str) -> bool:
@@ -215,8 +236,11 @@ def copies_used(pks: Iterable[int], at: datetime) -> None:
     Copy.objects.filter(older, pk__in=list(pks)).update(last_used_at=at)
 
 
-def container_counts_write(host: Host, now: datetime) -> None:
-    """Counts the containers of every copy; what has one is used now."""
+def container_counts_write(host: Host, now: datetime) -> bool:
+    """Counts the containers of every copy; what has one is used now.
+
+    Whether a copy is in use now that was not, or the other way round.
+    """
     rows = Container.objects.filter(host=host, copy__isnull=False).order_by()
     counts = dict(rows.values_list("copy").annotate(Count("pk")))
     shown = dict(Copy.objects.filter(host=host, container_count__gt=0).values_list("pk", "container_count"))
@@ -227,3 +251,4 @@ def container_counts_write(host: Host, now: datetime) -> None:
     for count, pks in wrong.items():
         Copy.objects.filter(pk__in=pks).update(container_count=count)
     copies_used(counts, now)
+    return counts.keys() != shown.keys()

@@ -259,6 +259,13 @@ PROBLEMS: dict[str, Problem] = {
         _("Remove the pin first."),
     ),
     "image_gone": Problem(_("The image was gone already.")),
+    "untag_removed": Problem(
+        _(
+            "While %(reference)s was taken away it moved to another image, and the engine removed that one: %(image)s"
+        ),
+        _("Somebody built or pulled under the same name in that moment."),
+        _("Pull or build %(reference)s again if it is needed."),
+    ),
     "reference_gone": Problem(_("The reference was gone already.")),
     "removal_empty": Problem(_("None of these images is there any more."), "", _("Reload the list.")),
     "image_changed": Problem(
@@ -273,6 +280,11 @@ PROBLEMS: dict[str, Problem] = {
     ),
     "engine_refused": Problem(
         _("The engine refused."), "", _("Its own words below say why; then try again.")
+    ),
+    "engine_changed": Problem(
+        _("Another engine answers for %(host)s than the one this was made for."),
+        _("The host's address was changed, or its machine was set up anew."),
+        _("Nothing was removed. Look at the host's images as they are now, and start again."),
     ),
     # Registries
     "registry_refused": Problem(
@@ -336,91 +348,6 @@ PROBLEMS: dict[str, Problem] = {
         _("It answered that it failed."),
         _("Try again later, or ask who runs it."),
     ),
-    "image_not_found": Problem(
-        _("There is no %(subject)s."),
-        _(
-            "The name or the tag is misspelt, or it was removed. Private images look like this without an account."
-        ),
-        _("Check the spelling; for a private image add an account under Registries."),
-    ),
-    "platform_not_found": Problem(
-        _("%(subject)s does not exist for this platform."),
-        _("It was built for other processors only."),
-        _("Choose another platform or another tag."),
-    ),
-    "reference_invalid": Problem(
-        _("The engine does not take “%(subject)s” for a name."),
-        "",
-        _("Write it as registry/name:tag; repositories are in lower case."),
-    ),
-    # Jobs
-    "job_lost": Problem(
-        _("The worker that carried this out went silent."),
-        _("It was killed, or its machine was."),
-        _("Look at the items: what is marked as done was done. Start the rest again."),
-    ),
-    "job_deadline": Problem(
-        _("This took longer than %(limit)s and was stopped."),
-        _("The engine hangs, or it is very busy."),
-        _("Check the host, then try again."),
-    ),
-    # Cleanup
-    "cleanup_paused": Problem(
-        _("All cleanup is paused."),
-        _("Somebody used the one switch that stops it."),
-        _("Let it go on from the page of policies, then start again."),
-    ),
-    "plan_not_ready": Problem(
-        _("The plan is not ready yet."),
-        "",
-        _("Wait until it is made, or make a new one."),
-    ),
-    "plan_expired": Problem(
-        _("The plan has expired."),
-        _("A plan is good for a limited time, because the hosts change."),
-        _("Make a new preview and look at it."),
-    ),
-    "plan_outdated": Problem(
-        _("The policy was changed after this plan was made."),
-        "",
-        _("Make a new preview and look at it."),
-    ),
-    "plan_used": Problem(
-        _("This plan was run already."),
-        "",
-        _("Make a new preview: it says what is left."),
-    ),
-    "plan_empty": Problem(
-        _("The plan removes nothing."),
-        "",
-        "",
-    ),
-    "run_not_waiting": Problem(
-        _("This run does not wait for approval."),
-        _("Somebody else approved or cancelled it."),
-        "",
-    ),
-    "run_ended": Problem(
-        _("This run has ended already."),
-        "",
-        "",
-    ),
-    "policy_running": Problem(
-        _("A run of “%(policy)s” is going on."),
-        "",
-        _("Wait for its end or cancel it, then try again."),
-    ),
-    "not_answered": Problem(
-        _("The engine never answered the request."),
-        _("It hangs or was stopped; it may still carry the request out when it wakes."),
-        _("Drydock looks again at the next sync and writes down what became of it."),
-    ),
-    "not_reached": Problem(
-        _("The run ended before it came to this image."),
-        "",
-        _("Make a new preview for what is left."),
-    ),
-    "run_cancelled": Problem(
     # What Drydock meets when it asks a registry itself
     "registry_check_tls": Problem(
         _("Drydock does not trust the certificate of %(registry)s."),
@@ -475,6 +402,345 @@ PROBLEMS: dict[str, Problem] = {
         _("The tag was moved, or an image was pulled over it, after this was asked for."),
         _("Look at what it names now, and push that if it is meant."),
     ),
+    "image_not_found": Problem(
+        _("There is no %(subject)s."),
+        _(
+            "The name or the tag is misspelt, or it was removed. Private images look like this without an account."
+        ),
+        _("Check the spelling; for a private image add an account under Registries."),
+    ),
+    "platform_not_found": Problem(
+        _("%(subject)s does not exist for this platform."),
+        _("It was built for other processors only."),
+        _("Choose another platform or another tag."),
+    ),
+    "reference_invalid": Problem(
+        _("The engine does not take “%(subject)s” for a name."),
+        "",
+        _("Write it as registry/name:tag; repositories are in lower case."),
+    ),
+    # Archives between browser and host, or host and host
+    "transfer_empty": Problem(_("None of these images is there any more."), "", _("Reload the list.")),
+    "transfer_too_many": Problem(
+        _("More than %(most)s images at once are not moved in one go."), "", _("Select fewer, and repeat it.")
+    ),
+    "save_one_host": Problem(
+        _("An archive holds the images of one host; these are on several."),
+        "",
+        _("Select copies of one host, or make one archive for each host."),
+    ),
+    "image_partial": Problem(
+        _("%(host)s holds only a part of %(subject)s, so it can not be moved."),
+        _("It was pulled for another platform, or its content was not fetched in full."),
+        _("Pull it on that host again, or take it from a host that holds all of it."),
+    ),
+    "copy_gone": Problem(
+        _("%(subject)s is not on %(host)s any more."),
+        _("It was removed or its tag was moved since the page was made."),
+        _("Reload the page and choose again."),
+    ),
+    "copy_nowhere": Problem(
+        _("These images are on the chosen hosts already: each is the one they come from."),
+        "",
+        _("Choose another host."),
+    ),
+    "copy_no_source": Problem(_("The host %(source)s is not registered any more.")),
+    "copy_source_lost": Problem(
+        _("The connection to %(host)s, where the images come from, was lost."),
+        _("Its engine stopped, was restarted or hangs, or the network between it and Drydock broke."),
+        _("Check that host, then start the copy again: what has arrived in full is kept."),
+    ),
+    "copy_target_lost": Problem(
+        _("The connection to %(host)s, where the images go to, was lost."),
+        _("Its engine stopped, was restarted or hangs, or the network between it and Drydock broke."),
+        _("Check that host, then start the copy again: what has arrived in full is kept."),
+    ),
+    "transfer_not_begun": Problem(
+        _("No browser came for the transfer within %(seconds)s seconds."),
+        _("The page was closed or left before the transfer could begin."),
+        _("Start it again and leave its page open until the transfer has begun."),
+    ),
+    "transfer_abandoned": Problem(
+        _("The transfer broke off on the browser's side."),
+        _("It was cancelled there, the page was closed, or the network broke."),
+        _("Start it again."),
+    ),
+    "transfer_stalled": Problem(
+        _("The browser moved no byte for a long time, so the transfer was given up."),
+        _("The download was paused, or the network between the browser and Drydock hangs."),
+        _("Start it again."),
+    ),
+    "transfer_signed_out": Problem(
+        _("The transfer was stopped because the session it belonged to ended."),
+        "",
+        _("Sign in and start it again."),
+    ),
+    "transfer_no_worker": Problem(
+        _("The upload began without this host: no worker was free for it in time."),
+        _("All workers are busy, or the host does as many transfers as its limit allows already."),
+        _("Upload the archive for this host again."),
+    ),
+    "transfer_incomplete": Problem(
+        _("A part of the bytes got lost on the way."),
+        _("Redis was restarted meanwhile."),
+        _("Start it again."),
+    ),
+    "transfer_stopped": Problem(_("The transfer was stopped.")),
+    "transfer_redis": Problem(
+        _("Redis, which carries the bytes between the web server and the worker, is away."),
+        "",
+        _("Try again when it runs."),
+    ),
+    "archive_empty": Problem(_("The file is empty."), "", _("Choose the archive that `docker save` wrote.")),
+    "archive_unknown": Problem(
+        _("This file is no archive of images."),
+        _("It does not begin as a tar archive does, plain or packed with gzip or zstd."),
+        _("Choose a file that `docker save` wrote."),
+    ),
+    "archive_not_images": Problem(
+        _("The archive holds no images."),
+        _("It is a tar archive of something else, such as one that `docker export` wrote."),
+        _("Choose a file that `docker save` wrote."),
+    ),
+    "archive_broken": Problem(
+        _("The archive is damaged or cut off."),
+        _("It was not written or copied to its end."),
+        _("Make the archive anew, and compare the sizes."),
+    ),
+    "archive_refused": Problem(
+        _("The engine of %(host)s stopped taking the archive."),
+        _("It is damaged, or the engine has no room for it."),
+        _("Check the archive and the host's disk."),
+    ),
+    # Builds
+    "build_step_failed": Problem(
+        _("A step ended with the exit code %(exit_code)s: %(step)s"),
+        _("The command itself failed; its log below the step says why."),
+        _("Read the end of the step's log, change the Dockerfile or the files it works on, and build again."),
+    ),
+    "build_network": Problem(
+        _("A step could not reach the network: %(step)s"),
+        _("Package sources or another server can not be reached from a build on %(host)s. It said: %(line)s"),
+        _(
+            "Check DNS and the way out on that host. Behind a proxy give HTTP_PROXY and HTTPS_PROXY as build "
+            "arguments; choose the host's network, or package sources that this host reaches."
+        ),
+    ),
+    "build_syntax": Problem(
+        _("The Dockerfile can not be read: %(detail)s (line %(line)s)"),
+        _("An instruction is misspelt or incomplete."),
+        _("Correct that line. The findings beside the Dockerfile name such faults before a build."),
+    ),
+    "build_dockerfile_missing": Problem(
+        _("There is no Dockerfile at that place of the context."),
+        _("It has another name, lies in another folder, or the context is not the folder that was meant."),
+        _("Give the Dockerfile's path as seen from the context, such as docker/Dockerfile."),
+    ),
+    "build_target_missing": Problem(
+        _("The Dockerfile has no stage named %(target)s."),
+        "",
+        _("Stages are named with FROM image AS name; leave the target empty for the last one."),
+    ),
+    "build_file_missing": Problem(
+        _("A file that the Dockerfile copies is not in the context: %(file)s"),
+        _("The path is misspelt or not below the context, or .dockerignore leaves the file out."),
+        _("Paths of COPY and ADD are seen from the context's folder. Look at what the context holds."),
+    ),
+    "build_base_missing": Problem(
+        _("The base image %(subject)s can not be had."),
+        _("There is no such image or tag, or it is private and no account fits."),
+        _("Check the name behind FROM; for a private image add an account under Registries."),
+    ),
+    "build_needs_session": Problem(
+        _("The Dockerfile asks for a secret or an ssh key during the build."),
+        _("Drydock builds without a session, which such mounts need."),
+        _("Build it with `docker buildx build` on that host, or take the mounts out of the Dockerfile."),
+    ),
+    "build_arg_secret": Problem(
+        _("The build argument %(name)s looks like a secret."),
+        _("Build arguments end up in the image's history, where everybody who has the image can read them."),
+        _("Leave it out. What a build must know in secret does not belong into its arguments."),
+    ),
+    "engine_too_old": Problem(
+        _("The engine of %(host)s can not do what the build asks for: %(option)s"),
+        _("The engine is older than this option, or it was asked to use its classic builder."),
+        _("Choose BuildKit where the engine has it, update the engine, or leave the option out."),
+    ),
+    # Build contexts
+    "context_too_large": Problem(
+        _("The context is larger than %(limit)s."),
+        _("It holds what a build does not need, such as data, logs, or the history in .git."),
+        _("Send a smaller folder. Who runs Drydock can raise CONTEXT_LIMIT_BYTES."),
+    ),
+    "context_too_many": Problem(
+        _("The context has more than %(limit)s files."),
+        _("Folders such as node_modules or .git were packed along."),
+        _("Leave them out of the archive, or send it as a tar archive."),
+    ),
+    "context_broken": Problem(
+        _("The archive can not be read."),
+        _("It is damaged or cut off, or it is neither tar (plain, gzip, bzip2, xz, zstd) nor zip."),
+        _("Pack it anew and send it again."),
+    ),
+    "context_unsafe": Problem(
+        _("The archive holds something that leads out of it or can not be read safely: %(name)s"),
+        _("Names with “..” and files with holes are not taken."),
+        _("Pack the folder anew, with names that begin inside it."),
+    ),
+    "context_empty": Problem(
+        _("The context holds no file."), "", _("Choose the folder that the Dockerfile is in.")
+    ),
+    "context_folder_missing": Problem(
+        _("The context has no folder %(folder)s with files in it."),
+        "",
+        _("Give the folder as seen from the top of the archive or repository."),
+    ),
+    "upload_gone": Problem(
+        _("The files that were sent for this build are not there any more."),
+        _("What is sent is kept for a day."),
+        _("Send them again."),
+    ),
+    "upload_cut": Problem(_("The files did not arrive completely."), "", _("Send them again.")),
+    "upload_failed": Problem(
+        _("What was sent could not be stored."),
+        _("The disk of the web server is full, or its spool folder can not be written."),
+        _("Ask who runs Drydock; SPOOL_DIR names the folder."),
+    ),
+    "git_address": Problem(
+        _("%(url)s is not an address that is cloned."),
+        _("Only repositories behind https:// are."),
+        _("Give the address as https://machine/path.git, or send the files as an archive."),
+    ),
+    "git_credentials": Problem(
+        _("The address holds a name or a password."),
+        _("It would be shown to everybody who sees the job."),
+        _("Leave it out. Send the files of a private repository as an archive."),
+    ),
+    "git_no_program": Problem(
+        _("The program git is not installed where the workers run."),
+        "",
+        _("Install git there, or send the files as an archive."),
+    ),
+    "git_ref_missing": Problem(
+        _("%(url)s has no branch, tag or commit %(ref)s."),
+        _("The name is misspelt, or the branch was removed."),
+        _("Check the name; leave it empty for the default branch."),
+    ),
+    "git_refused": Problem(
+        _("%(url)s does not let Drydock in."),
+        _("The repository is private, or there is none of this name."),
+        _("Check the address; send the files of a private repository as an archive."),
+    ),
+    "git_not_found": Problem(_("There is no repository at %(url)s."), "", _("Check the address.")),
+    "git_unreachable": Problem(
+        _("The machine of %(url)s can not be reached from Drydock's worker."),
+        _("The name is misspelt, the machine is down, or a firewall is in between."),
+        _("Check the address, or send the files as an archive."),
+    ),
+    "git_timeout": Problem(
+        _("%(url)s was not fetched within %(seconds)s seconds."),
+        _("The repository is very large, or the machine is slow."),
+        _("Try again, or send the files as an archive."),
+    ),
+    "git_failed": Problem(_("git could not fetch %(url)s."), "", _("Its own words below say why.")),
+    # Jobs
+    "job_lost": Problem(
+        _("The worker that carried this out went silent."),
+        _("It was killed, or its machine was."),
+        _("Look at the items: what is marked as done was done. Start the rest again."),
+    ),
+    "job_no_retry": Problem(
+        _("This job can not be started again."),
+        _("It is still going on, its host is switched off, or repeating it would mean something else."),
+        _("Start what you mean anew from the images or the host."),
+    ),
+    "job_deadline": Problem(
+        _("This took longer than %(limit)s and was stopped."),
+        _("The engine hangs, or it is very busy."),
+        _("Check the host, then try again."),
+    ),
+    # Cleanup
+    "cleanup_paused": Problem(
+        _("All cleanup is paused."),
+        _("Somebody used the one switch that stops it."),
+        _("Let it go on from the page of policies, then start again."),
+    ),
+    "plan_not_ready": Problem(
+        _("The plan is not ready yet."),
+        "",
+        _("Wait until it is made, or make a new one."),
+    ),
+    "plan_expired": Problem(
+        _("The plan has expired."),
+        _("A plan is good for a limited time, because the hosts change."),
+        _("Make a new preview and look at it."),
+    ),
+    "plan_outdated": Problem(
+        _("The policy was changed after this plan was made."),
+        "",
+        _("Make a new preview and look at it."),
+    ),
+    "plan_used": Problem(
+        _("This plan was run already."),
+        "",
+        _("Make a new preview: it says what is left."),
+    ),
+    "plan_empty": Problem(
+        _("The plan removes nothing."),
+        "",
+        "",
+    ),
+    "policy_off": Problem(
+        _("The policy was switched off before the run came to this image."),
+        "",
+        _("Switch it on again, or run a new preview by hand."),
+    ),
+    "right_withdrawn": Problem(
+        _("Who started the run may not run cleanup on this host any more."),
+        "",
+        _("Somebody with that right can make a new preview and run it."),
+    ),
+    "out_of_scope": Problem(
+        _("The host left the policy's scope before the run came to this image."),
+        "",
+        _("Make a new preview: it shows the hosts as they are now."),
+    ),
+    "use_lost": Problem(
+        _("Whether a container used it since the preview can not be told."),
+        _("The host's events were not followed without a gap, and the rule goes by last use."),
+        _("Make a new preview: it goes by what is known then."),
+    ),
+    "not_in_inventory": Problem(
+        _("Drydock has no picture of this image at the moment."),
+        _("It was removed and came again, or the host was not followed for a while."),
+        _("Wait for the next picture of the host, then make a new preview."),
+    ),
+    "run_not_waiting": Problem(
+        _("This run does not wait for approval."),
+        _("Somebody else approved or cancelled it."),
+        "",
+    ),
+    "run_ended": Problem(
+        _("This run has ended already."),
+        "",
+        "",
+    ),
+    "policy_running": Problem(
+        _("A run of “%(policy)s” is going on."),
+        "",
+        _("Wait for its end or cancel it, then try again."),
+    ),
+    "not_answered": Problem(
+        _("The engine never answered the request."),
+        _("It hangs or was stopped; it may still carry the request out when it wakes."),
+        _("Drydock looks again at the next sync and writes down what became of it."),
+    ),
+    "not_reached": Problem(
+        _("The run ended before it came to this image."),
+        "",
+        _("Make a new preview for what is left."),
+    ),
+    "run_cancelled": Problem(
         _("The run was cancelled before it came to this image."),
         "",
         "",

@@ -7,6 +7,7 @@ from datetime import datetime
 from django.db import transaction
 from django.utils import timezone
 
+from images import inventory
 from images.copies import containers_write, copies_used, full_name
 from images.engine import read
 from images.engine.client import Engine
@@ -14,26 +15,30 @@ from images.engine.events import is_of_interest
 from images.engine.snapshots import ContainerSummary, EngineEvent
 from images.inventory import cache_refresh, images_refresh, recount, touched
 from images.models import Container, Copy, Host, StoreKind
+from images.references import DEFAULT_REGISTRY, InvalidReferenceError, parse
 
 _ARRIVALS = frozenset({"pull", "load", "import", "tag", "create"})
 _USES = frozenset({"create", "start", "die", "destroy"})
 
 
 def events_apply(host: Host, events: Sequence[EngineEvent], engine: Engine) -> bool:
-    """Brings the rows up to date after these events, oldest first; whether any was of interest.
+    """Brings the rows up to date after these events, oldest first.
 
-    Repeated and late events are harmless. Raises UserError host_* when the engine is lost meanwhile.
+    False when a container used an image that could not be told: then last use has a gap. Repeated and late
+    events are harmless. Raises UserError host_* when the engine is lost meanwhile.
     """
     relevant = [event for event in events if is_of_interest(event)]
     images = [event for event in relevant if event.kind == "image" and event.action != "push"]
     containers = [event for event in relevant if event.kind == "container"]
     if images:
         _apply_images(host, images, engine)
-    if containers:
-        _apply_containers(host, containers, engine)
-    if images or containers:
+    lost: list[EngineEvent] = []
+    uses_changed = bool(containers) and _apply_containers(host, containers, engine, lost)
+    if images or uses_changed:
         recount(host)
-    return bool(images or containers)
+    # An image that went in the same moment needs no use to be known.
+    gone = {event.actor_id for event in images if event.action in {"delete", "untag"}}
+    return all(gone & set(_names(event.attributes.get("image", ""))) for event in lost)
 
 
 def apply_event(host: Host, event: EngineEvent, engine: Engine) -> bool:
@@ -71,7 +76,10 @@ def _arrives(event: EngineEvent) -> bool:
     return event.action in _ARRIVALS
 
 
-def _apply_containers(host: Host, events: Sequence[EngineEvent], engine: Engine) -> None:
+def _apply_containers(
+    host: Host, events: Sequence[EngineEvent], engine: Engine, lost: list[EngineEvent]
+) -> bool:
+    """Whether an image is used now that was not, or the other way round; `lost` gets uses of what is unknown."""
     destroyed = {event.actor_id for event in events if event.action == "destroy"}
     living = {event.actor_id for event in events} - destroyed
     found = {pk: read.find_container(engine, pk) for pk in living}
@@ -80,9 +88,11 @@ def _apply_containers(host: Host, events: Sequence[EngineEvent], engine: Engine)
     gone = destroyed | {pk for pk, summary in found.items() if summary is None}
     _ensure_images(host, summaries, engine)
     with transaction.atomic():
-        _note_use(host, [event for event in events if event.actor_id not in steps], summaries)
+        # In the order of every other writer: the host first, or two of them wait for each other for ever.
+        inventory.lock(host)
+        lost += _note_use(host, [event for event in events if event.actor_id not in steps], summaries)
         containers_write(host, summaries, timezone.now(), gone=gone)
-        touched(host)
+        return touched(host)
 
 
 def _build_steps(events: Iterable[EngineEvent], found: Mapping[str, ContainerSummary | None]) -> set[str]:
@@ -105,13 +115,22 @@ def _ensure_images(host: Host, summaries: Iterable[ContainerSummary], engine: En
         images_refresh(host, missing, engine)
 
 
-def _note_use(host: Host, events: Iterable[EngineEvent], summaries: Iterable[ContainerSummary]) -> None:
-    """The image of an event is resolved at once: tomorrow the same name may be another image."""
-    now = timezone.now()
+def _note_use(
+    host: Host, events: Iterable[EngineEvent], summaries: Iterable[ContainerSummary]
+) -> list[EngineEvent]:
+    """The image of an event is resolved at once: tomorrow the same name may be another image.
+
+    Gives the events of containers that are gone already and whose image nobody here goes by that name.
+    """
+    now, lost = timezone.now(), []
     ids = {summary.container_id: summary.image_engine_id for summary in summaries}
     for event in events:
         if event.action in _USES:
-            copies_used(_copies_of(host, event, ids.get(event.actor_id, "")), _at(event, now))
+            copies = _copies_of(host, event, ids.get(event.actor_id, ""))
+            copies_used(copies, _at(event, now))
+            if not copies and event.actor_id not in ids:
+                lost.append(event)
+    return lost
 
 
 def _at(event: EngineEvent, now: datetime) -> datetime:
@@ -127,6 +146,23 @@ def _copies_of(host: Host, event: EngineEvent, engine_id: str) -> list[int]:
     name = event.attributes.get("image", "")
     if not found and name:
         by_id = copies.filter(engine_id__startswith=f"sha256:{name.removeprefix('sha256:')}")
-        by_name = copies.filter(references__name=full_name(name))
+        by_name = copies.filter(references__name__in=_names(name))
         found = list(by_name.values_list("pk", flat=True)) or list(by_id.values_list("pk", flat=True))
     return found
+
+
+def _names(name: str) -> list[str]:
+    """What the engine may list the image as that a container names so.
+
+    "docker.io/library/redis:7" is "redis:7" on Docker and the other way round on Podman, and of "redis:7@sha256:..."
+    the digest decides; the tag counts as well, for a use too many does no harm.
+    """
+    try:
+        parsed = parse(name)
+    except InvalidReferenceError:
+        return [name, full_name(name)]
+    short = parsed.path.removeprefix("library/") if parsed.registry == DEFAULT_REGISTRY else parsed.repository
+    repositories = dict.fromkeys((parsed.repository, short, f"{parsed.registry}/{parsed.path}"))
+    tag = parsed.tag or ("" if parsed.digest else "latest")
+    tails = [f"@{parsed.digest}" if parsed.digest else "", f":{tag}" if tag else ""]
+    return [name, *(f"{repository}{tail}" for repository in repositories for tail in tails if tail)]

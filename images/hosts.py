@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 PING_SECONDS = 2.0  # a healthy engine answers in milliseconds, over a slow line with TLS in half a second
 LEASE_SECONDS = 120  # longer than the slowest list; a long first sync renews it after every batch
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 5, 300  # between attempts at a host that is down
+SYNC_SECONDS = 1800.0  # the first sync of a full host takes minutes; more than this and it drips
 CHECKS_KEPT = timedelta(days=1)
 MOST_THREADS = 250  # syncs that wait for engines; each costs a thread that sleeps
 QUICK = "quick"
@@ -57,13 +58,16 @@ def host_edit(
 ) -> Host:
     """Changes a host; another address is treated as another engine. Raises UserError host_name_taken."""
     moved = address != host.address
-    for field, value in {"name": name, "address": address, **fields}.items():
-        setattr(host, field, value)
+    values = {"name": name, "address": address, "next_attempt_at": None, **fields}
     if moved:
-        _forget_engine(host)
-    host.next_attempt_at = None
+        values |= _unknown_engine()
+    for field, value in values.items():
+        setattr(host, field, value)
     with transaction.atomic():
-        _save(host)
+        # Only these: workers and watchers have written others since the row was read.
+        _save(host, list(values))
+        if moved:
+            inventory.forget(host)
         host.groups.set(groups)
         audit.record(by=by, action="host.edit", target=host, host=host, **_audited(host))
         transaction.on_commit(lambda: _picture_wanted(host))
@@ -81,16 +85,41 @@ def _audited(host: Host) -> dict[str, Any]:
 def _save(host: Host, fields: list[str] | None = None) -> None:
     try:
         with transaction.atomic():
-            host.save()
+            host.save(update_fields=fields)
     except IntegrityError as error:
         raise UserError("host_name_taken", name=host.name) from error
 
 
-def _forget_engine(host: Host) -> None:
+def _unknown_engine() -> dict[str, Any]:
     """What was known of the engine at the old address says nothing about the new one."""
-    host.state, host.state_since, host.engine_id, host.store_kind = HostState.NEW, timezone.now(), "", ""
-    host.engine_version = host.last_event_key = host.inventory_digest = ""
-    host.use_known_since = host.use_known_before_gap = None
+    empty = (
+        "engine_id",
+        "root_directory",
+        "store_kind",
+        "engine_version",
+        "last_event_key",
+        "inventory_digest",
+    )
+    unknown = ("synced_at", "use_known_since", "use_known_before_gap")
+    return {
+        "state": HostState.NEW,
+        "state_since": timezone.now(),
+        **dict.fromkeys(empty, ""),
+        **dict.fromkeys(unknown),
+    }
+
+
+def engine_check(host: Host, engine: Engine, mark: str) -> None:
+    """Raises UserError engine_changed unless this is the engine that `mark` was noted for."""
+    info = read.info(engine)
+    now = Host(
+        address=engine.connection.address,
+        engine_kind=info.engine_kind,
+        engine_id=info.engine_id,
+        root_directory=info.root_directory,
+    )
+    if not mark or now.engine_mark != mark:
+        raise UserError("engine_changed", host=host.name)
 
 
 def _picture_wanted(host: Host) -> None:
@@ -162,9 +191,18 @@ def host_sync(host_id: int, *, wait_seconds: float = 0) -> None:
         contextlib.suppress(UserError, EngineCut),
         _reporting(host),
         _lease(host, wait_seconds=wait_seconds) as renew,
-        open_engine(Connection.of(host), reach_seconds=PING_SECONDS) as engine,
+        _without_connection(),
+        open_engine(Connection.of(host), reach_seconds=PING_SECONDS, deadline_seconds=SYNC_SECONDS) as engine,
     ):
         picture_take(host, engine, keep_alive=renew)
+
+
+@contextlib.contextmanager
+def _without_connection() -> Iterator[None]:
+    """Gives the database connection back before waiting for an engine: PostgreSQL has fewer than there are hosts."""
+    if not connection.in_atomic_block:
+        connection.close()
+    yield
 
 
 def host_sync_soon(host_id: int) -> None:
@@ -205,11 +243,15 @@ def host_reached(host: Host, info: EngineInfo | None = None) -> None:
 
 def _facts_write(host: Host, info: EngineInfo) -> None:
     facts = asdict(info) | {"registry_mirrors": list(info.registry_mirrors)}
-    if host.engine_id and host.engine_id != info.engine_id:
-        facts |= {"last_event_key": "", "use_known_since": None, "use_known_before_gap": None}
+    before = host.engine_mark
     for name, value in facts.items():
         setattr(host, name, value)
-    Host.objects.filter(pk=host.pk).update(**facts)
+    with transaction.atomic():
+        if before and before != host.engine_mark:
+            # Another engine answers at this address: a machine that was set up anew, say.
+            facts |= {"last_event_key": "", "use_known_since": None, "use_known_before_gap": None}
+            inventory.forget(host)
+        Host.objects.filter(pk=host.pk).update(**facts)
 
 
 def host_failed(host: Host, error: UserError) -> None:
@@ -313,6 +355,8 @@ def address_check_start(*, by: User | None, connection: Connection) -> HostCheck
             tls_ca=connection.ca,
             tls_certificate=connection.certificate,
             tls_key=connection.key,
+            ssh_key=connection.ssh_key,
+            ssh_host_key=connection.ssh_host_key,
         )
         transaction.on_commit(lambda: wake("images.tasks.check_address", check.pk, queue=QUICK))
     return check
@@ -330,6 +374,8 @@ def address_check_carry_out(check_id: int) -> None:
     tls = (check.use_tls, check.tls_ca, check.tls_certificate, check.tls_key)
     wanted = Connection(check.address, *tls, check.ssh_key, check.ssh_host_key)
     try:
+        if wanted.route:
+            wanted = _met(check, wanted)
         with open_engine(wanted, timeout_seconds=10, reach_seconds=5) as engine:
             check.result |= asdict(read.info(engine))
         check.state = CheckState.REACHED
@@ -339,6 +385,15 @@ def address_check_carry_out(check_id: int) -> None:
     check.tls_key, check.ssh_key, check.ended_at = "", "", timezone.now()
     check.save()
     progress.publish(f"check:{check.pk}", host_id=None)
+
+
+def _met(check: HostCheck, wanted: Connection) -> Connection:
+    """Notes the host key that is shown there, and tries the way with that one where none is confirmed yet."""
+    found = ssh.scan(check.address, expected=check.ssh_host_key)
+    check.result = {"ssh_host_key": f"{found.type} {found.body}"}
+    if check.ssh_host_key:
+        ssh.check_same(check.address, check.ssh_host_key, found)
+    return replace(wanted, ssh_host_key=check.result["ssh_host_key"])
 
 
 def checks_forget(now: datetime) -> int:
@@ -356,12 +411,16 @@ def watch_began(host: Host, connected_at: datetime, *, is_continuous: bool) -> N
     """
     host.refresh_from_db(fields=["use_known_since", "use_known_before_gap"])
     before = host.use_known_since or host.use_known_before_gap
-            ssh_key=connection.ssh_key,
-            ssh_host_key=connection.ssh_host_key,
     since = before if is_continuous and before else connected_at
     Host.objects.filter(pk=host.pk).update(
         watched_since=connected_at, use_known_since=since, use_known_before_gap=None
     )
+
+
+def use_unsure(host: Host) -> None:
+    """A container used an image that could not be told: last use is known only from now on."""
+    known = Host.objects.filter(pk=host.pk, use_known_since__isnull=False)
+    known.update(use_known_since=timezone.now())
 
 
 def watch_ended(hosts: QuerySet[Host]) -> int:
@@ -374,17 +433,6 @@ def watch_ended(hosts: QuerySet[Host]) -> int:
 
 def watches_lapse(now: datetime) -> int:
     """Opens the gap for hosts whose watcher was killed and could not say so."""
-        if wanted.route:
-            wanted = _met(check, wanted)
     silent = Q(watcher_lease_until=None) | Q(watcher_lease_until__lt=now)
     known = Q(use_known_since__isnull=False) | Q(watched_since__isnull=False)
     return watch_ended(Host.objects.filter(silent & known))
-def _met(check: HostCheck, wanted: Connection) -> Connection:
-    """Notes the host key that is shown there, and tries the way with that one where none is confirmed yet."""
-    found = ssh.scan(check.address, expected=check.ssh_host_key)
-    check.result = {"ssh_host_key": f"{found.type} {found.body}"}
-    if check.ssh_host_key:
-        ssh.check_same(check.address, check.ssh_host_key, found)
-    return replace(wanted, ssh_host_key=check.result["ssh_host_key"])
-
-

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import connection, transaction
+from django.db.models import Q
 from django.utils import timezone
 from docker.errors import APIError, NotFound
 
@@ -70,14 +71,18 @@ def sync(
     gone = {engine_id: seen for engine_id, seen in known_ids.items() if engine_id not in listed}
     done = {summary.engine_id for summary in fresh}
     with transaction.atomic():
-        _lock(host)
+        lock(host)
         removed = _forget(host, gone)
         changed = copies_write(host, _still(host, summaries, done, started), {}, timezone.now())
         missing = container_ids - {container.container_id for container in containers}
         containers_write(host, containers, timezone.now(), gone=missing)
-        _finish(host, digest, started)
+        _finish(host, started)
     _cache_write(host, cache.result)
     recount(host)
+    # Last: a sync that broke off before its sums were written must not count as "unchanged" the next time. What
+    # an event wrote meanwhile is not in this list either.
+    quiet = Q(last_event_at=None) | Q(last_event_at__lt=started)
+    Host.objects.filter(quiet, pk=host.pk).update(inventory_digest=digest)
     return SyncResult(len(fresh) - unreadable, changed, removed, unreadable)
 
 
@@ -126,7 +131,7 @@ def _add(host: Host, engine: Engine, fresh: Sequence[ImageSummary], keep_alive: 
     unreadable = 0
     for batch, known, contents in _read_ahead(host, engine, fresh):
         with transaction.atomic():
-            _lock(host)
+            lock(host)
             known |= contents_store(contents, host.store_kind)
             copies_write(host, [s for s in batch if s.engine_id in known], known, timezone.now())
         unreadable += len(batch) - len(known)
@@ -199,7 +204,7 @@ def refusals(host: Host) -> Iterator[None]:
         raise UserError("host_refused_list", host=host, raw=str(error)[:2000]) from error
 
 
-def _lock(host: Host) -> None:
+def lock(host: Host) -> None:
     """Writers of one host's rows wait for each other (on SQLite every writer does)."""
     if connection.features.has_select_for_update:
         list(Host.objects.select_for_update().filter(pk=host.pk).values_list("pk"))
@@ -235,13 +240,16 @@ def copies_delete(pks: Collection[int]) -> int:
     return len(pks)
 
 
-def _finish(host: Host, digest: str, started: datetime) -> None:
-    intermediates_mark(host)
-    container_counts_write(host, timezone.now())
-    row = Host.objects.filter(pk=host.pk)
-    row.update(synced_at=started, inventory_digest=digest)
-    # What an event wrote meanwhile is not in this list: the next one is compared row by row.
-    row.filter(last_event_at__gte=started).update(inventory_digest="")
+def forget(host: Host) -> None:
+    """Forgets every copy and container: another engine is behind the host now."""
+    Container.objects.filter(host=host).delete()
+    Copy.objects.filter(host=host).delete()
+    Host.objects.filter(pk=host.pk).update(inventory_digest="", image_count=0, container_count=0)
+
+
+def _finish(host: Host, started: datetime) -> None:
+    touched(host)
+    Host.objects.filter(pk=host.pk).update(synced_at=started)
 
 
 def cache_refresh(host: Host, engine: Engine) -> None:
@@ -288,18 +296,22 @@ def publish(host: Host) -> None:
 def copies_removed(host: Host, engine_ids: Iterable[str]) -> None:
     """After a removal: takes the rows away at once, without a list."""
     with transaction.atomic():
-        _lock(host)
+        lock(host)
         pks = Copy.objects.filter(host=host, engine_id__in=list(engine_ids)).values_list("pk", flat=True)
         copies_delete(list(pks))
         touched(host)
     recount(host)
 
 
-def touched(host: Host) -> None:
-    """After rows changed without a full list: the next list is compared row by row."""
+def touched(host: Host) -> bool:
+    """After rows changed without a full list: the next list is compared row by row.
+
+    Whether an image is in use now that was not, or the other way round.
+    """
     intermediates_mark(host)
-    container_counts_write(host, timezone.now())
+    uses_changed = container_counts_write(host, timezone.now())
     Host.objects.filter(pk=host.pk).update(inventory_digest="")
+    return uses_changed
 
 
 def copy_refresh(host: Host, engine_id: str, engine: Engine) -> Copy | None:
@@ -326,7 +338,7 @@ def images_refresh(
     known = known_contents(host, engine, _unknown(host, found, again), again=again)
     now = timezone.now()
     with transaction.atomic():
-        _lock(host)
+        lock(host)
         copies_delete(Copy.objects.filter(host=host, engine_id__in=gone).values_list("pk", flat=True))
         have = set(Copy.objects.filter(host=host, engine_id__in=found).values_list("engine_id", flat=True))
         usable = [s for s in found.values() if s.engine_id in known or s.engine_id in have]

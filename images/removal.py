@@ -1,5 +1,6 @@
 """Removing copies: what it would free, the jobs that do it, and what came of each copy."""
 
+import hashlib
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,11 +18,13 @@ from images.engine.read import layers_size
 from images.engine.remove import Outcome, independent, remove_copy, remove_references
 from images.errors import UserError
 from images.holdings import host_holdings
+from images.hosts import engine_check
 from images.job_context import JobContext
 from images.jobs import ItemInput, job_start
 from images.layers import Freed
-from images.models import Copy, Host, ItemState, Job, JobItem, Permission, Pin, User
+from images.models import Copy, Host, ItemState, Job, JobItem, Permission, Pin, Reference, User
 from images.operations import operation
+from images.restoring import reference_taken
 
 References = Mapping[int, Sequence[str]]
 """References by the pk of their copy."""
@@ -104,10 +107,39 @@ def removal_start(
         return [_start(by, removal, shown or {}, force=force, batch=batch) for removal in removals]
 
 
+NOT_DONE = (ItemState.PENDING, ItemState.RUNNING, ItemState.SKIPPED, ItemState.FAILED, ItemState.UNKNOWN)
+
+
+def removal_again(by: User, job: Job) -> Job:
+    """Starts a new removal of what an ended one did not do, as far as it is still as it was then.
+
+    Raises UserError removal_empty when nothing is left of it, and what `removal_start` raises.
+    """
+    rest = list(job.items.filter(state__in=NOT_DONE, copy__host=job.host_id, copy__is_intermediate=False))
+    plans = {item.copy_id: job.parameters["items"][item.position] for item in rest if item.copy_id}
+    [again] = removal_start(
+        by=by,
+        copies=Copy.objects.filter(pk__in=plans),
+        references={pk: plan["take"] for pk, plan in plans.items() if plan["take"]},
+        shown={pk: plan["seen"] for pk, plan in plans.items()},
+        force=job.parameters["force"],
+    )
+    return again
+
+
 def _refuse_pinned(removal: HostRemoval) -> None:
     images = [copy.image_id for copy in removal.copies if copy.pk not in removal.takes]
     if pin := _pins(removal.host, images).first():
         raise UserError("image_pinned", reason=pin.reason)
+
+
+def references_mark(copy_ids: Iterable[int]) -> str:
+    """Of all references of these copies: another mark means that somebody changed them since it was made."""
+    rows = Reference.objects.filter(copy__in=list(copy_ids)).order_by("copy_id", "name")
+    digest = hashlib.sha256()
+    for copy_id, name in rows.values_list("copy_id", "name"):
+        digest.update(f"{copy_id} {name}\n".encode())
+    return digest.hexdigest()[:32]
 
 
 def _pins(host: Host, image_ids: Iterable[int]) -> Any:
@@ -121,6 +153,7 @@ def _start(by: User, removal: HostRemoval, shown: References, *, force: bool, ba
         for copy in removal.copies
     ]
     parameters = {
+        "engine": removal.host.engine_mark,
         "force": force,
         "items": plan,
         "promised_bytes": removal.freed.high,
@@ -128,7 +161,11 @@ def _start(by: User, removal: HostRemoval, shown: References, *, force: bool, ba
         "is_up_to": removal.freed.is_up_to,
     }
     items = [_item(copy, removal.takes.get(copy.pk)) for copy in removal.copies]
-    job = job_start(kind="remove", host=removal.host, by=by, parameters=parameters, items=items, batch=batch)
+    job = job_start(
+        kind="remove", host=removal.host, by=by, parameters=parameters, items=items, batch=batch,
+        # Of several images the pages say how many, in the reader's language.
+        subject=items[0].name if len(items) == 1 else "",
+    )  # fmt: skip
     if force:
         audit.record(by=by, action="image.force", target=f"#{job.pk}", host=removal.host, copies=len(items))
     return job
@@ -138,11 +175,12 @@ def _item(copy: Copy, take: Sequence[str] | None) -> ItemInput:
     return ItemInput(", ".join(take)[:450] if take else copy.name, copy.engine_id, copy.pk)
 
 
-@operation("remove", label=_("Remove images"), permission=Permission.REMOVE)
+@operation("remove", label=_("Remove images"), permission=Permission.REMOVE, limit="most_removals")
 def remove(context: JobContext) -> dict[str, Any]:
     """Works the items off in order and measures on the engine what that freed."""
     parameters, host, engine = context.job.parameters, context.host, context.engine
     context.result.update({key: parameters[key] for key in ("promised_bytes", "is_up_to")})
+    engine_check(host, engine, parameters["engine"])
     before = stored_bytes(host, engine)
     work = _Work(context, engine)
     try:
@@ -182,7 +220,7 @@ class _Work:
             try:
                 outcome = self._outcome(item)
             except EngineCut:
-                self.context.item_done(item, ItemState.UNKNOWN)
+                self.context.item_done(item, ItemState.UNKNOWN, values=item.error_values)
                 raise
             self._note(item, outcome)
             self.context.progress(done, total)
@@ -190,7 +228,9 @@ class _Work:
     def _outcome(self, item: JobItem) -> Outcome:
         plan = self.context.job.parameters["items"][item.position]
         if plan["take"]:
-            return remove_references(self.engine, item.engine_id, plan["take"], journal=self._journal(item))
+            # What a person asked for is not given back when the job is cut off in the middle of it.
+            note = lambda reference: self.context.log(f"{item.engine_id} - {reference}")  # noqa: E731
+            return remove_references(self.engine, item.engine_id, plan["take"], journal=note)
         if item.engine_id in self._deleted:
             return Outcome(ItemState.REMOVED)  # an untagged parent that went with its last child
         if pin := self._pin(item):
@@ -209,11 +249,13 @@ class _Work:
         return found
 
     def _journal(self, item: JobItem) -> Any:
-        return lambda reference: self.context.log(f"{item.engine_id} - {reference}")
+        return lambda reference: reference_taken(item, reference)
 
     def _note(self, item: JobItem, outcome: Outcome) -> None:
         state = outcome.state
-        self.context.item_done(item, state, code=outcome.code, values=outcome.values, raw=outcome.raw)
+        # Of an answer that never came, what was taken is still owed; see restoring.py.
+        values = outcome.values | (item.error_values if state == ItemState.UNKNOWN else {})
+        self.context.item_done(item, state, code=outcome.code, values=values, raw=outcome.raw)
         self.counts[state] += 1
         self._deleted.update(outcome.deleted)
         self.gone.update(outcome.deleted)

@@ -9,7 +9,7 @@ from celery import shared_task
 from django.db.models import Q
 from django.utils import timezone
 
-from images import hosts, jobs, registries, remote_tags
+from images import forgetting, hosts, jobs, registries, remote_tags, restoring, uploads
 from images.models import Host
 
 logger = logging.getLogger(__name__)
@@ -57,6 +57,11 @@ def ask_registry(registry_id: int, **_: Any) -> None:
 
 
 @shared_task
+def restore_references(job_id: int, **_: Any) -> None:
+    hosts.in_background(restoring.references_restore, job_id)
+
+
+@shared_task
 def tick(**_: Any) -> None:
     """Asks the database what is due. One failing question must not keep the others from being asked."""
     now = timezone.now()
@@ -71,8 +76,12 @@ on_tick(jobs.jobs_reap)
 on_tick(jobs.jobs_redispatch)
 on_tick(hosts.watches_lapse)
 on_tick(hosts.checks_forget)
+on_tick(forgetting.jobs_forget)
+on_tick(forgetting.entries_forget)
+on_tick(restoring.jobs_owing)
 on_tick(registries.registries_retry)
 on_tick(remote_tags.tags_ask_due)
+on_tick(uploads.uploads_forget)
 
 
 @on_tick

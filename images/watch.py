@@ -10,6 +10,7 @@ import os
 import queue
 import socket
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 from django.db import DatabaseError, connection
 from django.db.models import Q
 from django.utils import timezone
+from docker.errors import APIError
 
 from images import hosts
 from images.engine.client import Connection, Engine, EngineCut, open_engine
@@ -38,6 +40,7 @@ MOST_AT_ONCE = 200
 REPLAY_SECONDS = 1.0  # what an engine remembers, it repeats at once
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
 RECONCILE_SECONDS = 90.0  # another worker may be at a long first sync
+NOTED_EVERY_SECONDS = 5.0
 RENEW_SECONDS = 12.0  # a lease with less than this left is renewed
 
 _END = None  # in the queue: the stream has ended
@@ -52,6 +55,7 @@ class HostWatch(threading.Thread):
         self.target = Connection.of(host)
         self._stopping = threading.Event()
         self._engine: Engine | None = None
+        self._noted_at = 0.0
 
     def stop(self) -> None:
         """Ends it from another thread, also while it waits for the engine."""
@@ -95,24 +99,32 @@ class HostWatch(threading.Thread):
                 return
             self.host.refresh_from_db()
             connected_at = timezone.now()
-            stream = _Stream(engine, since=_since(self.host.last_event_key, connected_at))
+            stream = _Stream(engine, since=_since(self.host.last_event_key, connected_at + engine.skew))
             repeated = stream.replayed(self.host.last_event_key)
             is_continuous = any(event.key == self.host.last_event_key for event in repeated)
-            if self._reconcile(repeated, engine, connected_at):
+            if self._list(connected_at):
+                is_continuous = self._replay(repeated, engine) and is_continuous
                 hosts.watch_began(self.host, connected_at, is_continuous=is_continuous)
                 self._follow(stream, engine)
 
-    def _reconcile(self, repeated: list[EngineEvent], engine: Engine, connected_at: datetime) -> bool:
-        """A full list, then what the engine repeated: a short use in the gap is only in the events.
-
-        False when there is no list that began after the events were subscribed to.
-        """
+    def _list(self, connected_at: datetime) -> bool:
+        """A full list; False when there is none that began after the events were subscribed to."""
         hosts.host_sync(self.host.pk, wait_seconds=RECONCILE_SECONDS)
         self.host.refresh_from_db()
-        if not (self.host.is_online and self.host.synced_at and self.host.synced_at >= connected_at):
+        return bool(self.host.is_online and self.host.synced_at and self.host.synced_at >= connected_at)
+
+    def _replay(self, repeated: list[EngineEvent], engine: Engine) -> bool:
+        """What the engine repeated: a short use in the gap is only there. Whether every use could be told.
+
+        An event that can not be applied is passed over: the list has what else it said, and asking for it again
+        would never end.
+        """
+        try:
+            return self._apply(repeated, engine)
+        except (APIError, DatabaseError):
+            logger.exception("What %s repeated could not be applied", self.host.name)
+            Host.objects.filter(pk=self.host.pk).update(last_event_key=repeated[-1].key)
             return False
-        self._apply(repeated, engine)
-        return True
 
     def _follow(self, stream: "_Stream", engine: Engine) -> None:
         logger.info("Watching %s", self.host.name)
@@ -121,23 +133,28 @@ class HostWatch(threading.Thread):
             if events is None:
                 raise UserError("host_gone", host=self.host.name)
             if events:
-                self._apply(events, engine)
+                if not self._apply(events, engine):
+                    hosts.use_unsure(self.host)
             else:
                 engine.ping(PING_SECONDS)
                 connection.close()  # A quiet host holds no database connection.
 
-    def _apply(self, events: list[EngineEvent], engine: Engine) -> None:
-        """The time is written first: a list that began before these events is not the last word then."""
-        if not events:
-            return
-        relevant = any(is_of_interest(event) for event in events)
-        values: dict[str, object] = {"last_event_key": events[-1].key}
-        if relevant:
-            values["last_event_at"] = timezone.now()
-        Host.objects.filter(pk=self.host.pk).update(**values)
-        if relevant:
+    def _apply(self, events: list[EngineEvent], engine: Engine) -> bool:
+        """Whether every use was told. The time is written first: a list that began before is not the last word.
+
+        The key is written last: an event counts as seen only once it was applied. Health checks and the like, of
+        which a busy host sends many, move it only now and then.
+        """
+        row, told = Host.objects.filter(pk=self.host.pk), True
+        if any(is_of_interest(event) for event in events):
+            row.update(last_event_at=timezone.now())
             self.host.refresh_from_db(fields=["store_kind", "engine_kind", "build_cache_holds_layers"])
-            events_apply(self.host, events, engine)
+            told = events_apply(self.host, events, engine)
+        elif not events or time.monotonic() - self._noted_at < NOTED_EVERY_SECONDS:
+            return True
+        self._noted_at = time.monotonic()
+        row.update(last_event_key=events[-1].key)
+        return told
 
 
 @contextlib.contextmanager

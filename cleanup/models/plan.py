@@ -2,6 +2,7 @@
 
 from django.conf import settings
 from django.db import models
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from cleanup.models.policy import Policy
@@ -51,6 +52,7 @@ class HostPlan(models.Model):
     promised_bytes = models.PositiveBigIntegerField(default=0)
     promised_bytes_high = models.PositiveBigIntegerField(default=0)
     is_up_to = models.BooleanField(default=False)  # the build cache may hold layers back
+    engine_mark = models.CharField(max_length=32, blank=True, default="")  # the engine it was made for
     inventory_at = models.DateTimeField(null=True)  # how old the picture was that the plan is made from
     warning = models.CharField(
         max_length=50, blank=True, default=""
@@ -94,6 +96,10 @@ class Item(models.Model):
         ordering = ["position"]
         constraints = [
             models.UniqueConstraint(fields=["host_plan", "engine_id"], name="item_once_per_host_plan")
+        ]
+        indexes = [
+            # Few, and asked for at every tick.
+            models.Index(fields=["host_plan"], name="item_unknown", condition=Q(state=ItemState.UNKNOWN)),
         ]
 
     def __str__(self) -> str:

@@ -29,6 +29,7 @@ from images.models.host import Host
 MINIMUM_API = "1.41"  # Docker 20.10
 PREFERRED_API = "1.44"  # what Drydock is written against; an older engine is asked in its own version
 CONNECT_SECONDS = 5.0
+SKEW_IGNORED = timedelta(seconds=3)  # the header says whole seconds, and the answer took its time
 REACH_SECONDS = 10.0  # the first answer decides whether an engine is there at all
 
 
@@ -45,9 +46,9 @@ class Connection:
     ca: str = ""
     certificate: str = ""
     key: str = ""
-
     ssh_key: str = ""
     ssh_host_key: str = ""
+
     def __repr__(self) -> str:
         return f"Connection({self.address!r}, use_tls={self.use_tls})"
 
@@ -156,10 +157,18 @@ class _TcpAdapter(requests.adapters.HTTPAdapter):
 class Engine:
     """One open connection pool to one engine. Use `open_engine`."""
 
-    def __init__(self, connection: Connection, api: Any, sockets: _Sockets, version: str = "") -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        api: Any,
+        sockets: _Sockets,
+        version: str = "",
+        skew: timedelta = timedelta(0),
+    ) -> None:
         self.connection = connection
         self.api: Any = api  # an APIClient; its stubs cover too little of it
         self.version = version  # as the engine told when the connection was opened
+        self.skew = skew  # how far the engine's clock is ahead of ours
         self._sockets = sockets
 
     @property
@@ -185,43 +194,34 @@ def open_engine(
     timeout_seconds: float = 60.0,
     reach_seconds: float = REACH_SECONDS,
     give_cut: Callable[[Callable[[], None]], object] = lambda cut: None,
+    deadline_seconds: float | None = None,
 ) -> Iterator[Engine]:
     """A connected engine with its API version negotiated, which must be answered within `reach_seconds`.
 
-    `give_cut` is handed the same as `Engine.cut` before anything is sent: an engine may hang from the start.
+    `deadline_seconds` cuts it off whatever it does: an engine that sends a byte now and then meets no other
+    timeout. `give_cut` is handed the same as `Engine.cut` before anything is sent: an engine may hang from the start.
     Raises UserError host_* when it can not be reached or is no engine of use, here and for connection faults
     inside the block; EngineCut after `Engine.cut`. Errors of single calls (docker.errors.APIError) pass.
     """
     sockets = _Sockets()
     give_cut(sockets.cut)
     with contextlib.ExitStack() as stack:
+        if deadline_seconds is not None:
+            stack.enter_context(_cut_after(deadline_seconds, sockets))
         try:
             with translated(connection, timeout_seconds):
                 near = stack.enter_context(_near(connection, sockets))
                 api = stack.enter_context(_client(near, sockets, timeout_seconds))
                 stack.callback(api.close)
                 with translated(connection, reach_seconds):
-                    api._version, version = _negotiate(api, connection, reach_seconds)
-                yield Engine(connection, api, sockets, version)
+                    api._version, version, skew = _negotiate(api, connection, reach_seconds)
+                yield Engine(connection, api, sockets, version, skew)
         except UserError as error:
             if sockets.is_cut:
                 raise EngineCut from error
             raise
 
 
-@contextlib.contextmanager
-def _client(connection: Connection, sockets: _Sockets, timeout_seconds: float) -> Iterator[Any]:
-    with tempfile.TemporaryDirectory(prefix="drydock-") as folder:
-        tls = _tls(connection, Path(folder))
-        timeout: Any = timeout_seconds
-        # Any, because the SDK has no public way to set the adapter and the negotiated version.
-        api: Any = APIClient(
-            _base_url(connection), version=MINIMUM_API, timeout=timeout, tls=tls, max_pool_size=16
-        )
-        # REQUESTS_CA_BUNDLE in the environment would override the CA of the host.
-        api.trust_env = False
-        adapter: requests.adapters.BaseAdapter
-        if connection.address.startswith("unix://"):
 @contextlib.contextmanager
 def _cut_after(seconds: float, sockets: _Sockets) -> Iterator[None]:
     timer = threading.Timer(seconds, sockets.cut)
@@ -244,6 +244,19 @@ def _near(connection: Connection, sockets: _Sockets) -> Iterator[Connection]:
         yield replace(connection, address=f"unix://{path}")
 
 
+@contextlib.contextmanager
+def _client(connection: Connection, sockets: _Sockets, timeout_seconds: float) -> Iterator[Any]:
+    with tempfile.TemporaryDirectory(prefix="drydock-") as folder:
+        tls = _tls(connection, Path(folder))
+        timeout: Any = timeout_seconds
+        # Any, because the SDK has no public way to set the adapter and the negotiated version.
+        api: Any = APIClient(
+            _base_url(connection), version=MINIMUM_API, timeout=timeout, tls=tls, max_pool_size=16
+        )
+        # REQUESTS_CA_BUNDLE in the environment would override the CA of the host.
+        api.trust_env = False
+        adapter: requests.adapters.BaseAdapter
+        if connection.address.startswith("unix://"):
             adapter = _UnixAdapter(
                 f"http+{connection.address}", sockets, timeout=timeout_seconds, max_pool_size=16
             )
@@ -277,8 +290,8 @@ def _tls(connection: Connection, folder: Path) -> Any:
     return TLSConfig(client_cert=pair, ca_cert=ca, verify=True)
 
 
-def _negotiate(api: Any, connection: Connection, reach_seconds: float) -> tuple[str, str]:
-    """The API version to speak (the engine's own, at most the preferred one) and the engine's version."""
+def _negotiate(api: Any, connection: Connection, reach_seconds: float) -> tuple[str, str, timedelta]:
+    """The API version to speak (the engine's own, at most the preferred one), its version, its clock's skew."""
     url = api._url("/version", versioned_api=False)
     response = api.get(url, timeout=(min(CONNECT_SECONDS, reach_seconds), reach_seconds))
     if response.status_code != 200:
@@ -295,7 +308,17 @@ def _negotiate(api: Any, connection: Connection, reach_seconds: float) -> tuple[
         raise UserError("host_api_too_old", version=version, minimum=MINIMUM_API)
     spoken = version if compare_version(PREFERRED_API, version) < 0 else PREFERRED_API
     # An engine that has dropped what Drydock prefers is asked in the oldest version it still speaks.
-    return (minimum if compare_version(spoken, minimum) > 0 else spoken), str(facts.get("Version") or "")
+    chosen = minimum if compare_version(spoken, minimum) > 0 else spoken
+    return chosen, str(facts.get("Version") or ""), _skew(response.headers.get("Date") or "")
+
+
+def _skew(date: str) -> timedelta:
+    """How far ahead a clock is that just said this; nothing where it says nothing or is right within seconds."""
+    try:
+        told = parsedate_to_datetime(date) - datetime.now(UTC)
+    except (ValueError, TypeError):
+        return timedelta(0)
+    return told if abs(told) > SKEW_IGNORED else timedelta(0)
 
 
 @contextlib.contextmanager
@@ -316,6 +339,9 @@ def _reach_error(connection: Connection, timeout_seconds: float, error: BaseExce
     def has(*kinds: type[BaseException]) -> bool:
         return any(isinstance(cause, kinds) for cause in causes)
 
+    is_late = has(TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError)
+    if connection.route and not is_late and (told := ssh.fault(connection.route)):
+        return told
     if "WRONG_VERSION_NUMBER" in raw or "record layer failure" in raw.lower():
         return UserError("host_not_tls", address=address, raw=raw)
     if has(ssl.SSLError) or "certificate" in raw.lower():
@@ -339,9 +365,6 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     """The error and everything it came from: contexts, reasons and wrapped arguments."""
     seen: set[int] = set()
     waiting: list[Any] = [error]
-    is_late = has(TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError)
-    if connection.route and not is_late and (told := ssh.fault(connection.route)):
-        return told
     while waiting:
         cause = waiting.pop()
         if isinstance(cause, BaseException) and id(cause) not in seen:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from images.engine.client import CONNECT_SECONDS, Engine
@@ -36,14 +36,15 @@ def open_events(engine: Engine, *, since: datetime | None = None) -> Iterator[En
     # No read timeout: a quiet engine says nothing for days. Whoever reads pings over another connection.
     response = api._get(api._url("/events"), params=params, stream=True, timeout=(CONNECT_SECONDS, None))
     api._raise_for_status(response)
-    return (_event(line) for line in json_lines(response))
+    return (_event(line, engine.skew) for line in json_lines(response))
 
 
 def _stamp(moment: datetime) -> str:
     return f"{moment.timestamp():.6f}"
 
 
-def _event(line: Mapping[str, Any]) -> EngineEvent:
+def _event(line: Mapping[str, Any], skew: timedelta = timedelta(0)) -> EngineEvent:
+    """`at` is told by our clock; the key keeps the engine's own time."""
     actor = line.get("Actor") or {}
     kind, action = line.get("Type") or "", line.get("Action") or line.get("status") or ""
     nanoseconds = line.get("timeNano") or (line.get("time") or 0) * 10**9
@@ -55,7 +56,7 @@ def _event(line: Mapping[str, Any]) -> EngineEvent:
         # Podman leaves the algorithm out, and refuses to look up such an ID once the image is gone.
         actor_id=f"sha256:{actor_id}" if kind == "image" and _BARE_ID.fullmatch(actor_id) else actor_id,
         attributes=actor.get("Attributes") or {},
-        at=datetime.fromtimestamp(nanoseconds / 10**9, tz=UTC) if nanoseconds else None,
+        at=datetime.fromtimestamp(nanoseconds / 10**9, tz=UTC) - skew if nanoseconds else None,
         key=f"{nanoseconds}:{kind}:{action}:{actor_id}"[:300],
     )
 

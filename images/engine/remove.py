@@ -181,7 +181,11 @@ def _untag(engine: Engine, engine_id: str, reference: str) -> Outcome | None:
     if found.get("Id") != engine_id and _plain(found.get("Id")) != _plain(engine_id):
         return Outcome(ItemState.SKIPPED, "image_changed", {"references": reference})
     try:
-        _request_removal(engine, reference, force=False)
+        rows = _request_removal(engine, reference, force=False)
+        if deleted := [row["Deleted"] for row in rows if row.get("Deleted")]:
+            # The reference moved in the very moment: the engine took the image it came to, as its last name.
+            # No API can prevent it; it is said aloud, and nothing more is taken away.
+            return Outcome(ItemState.FAILED, "untag_removed", {"image": deleted[0], "reference": reference})
     except APIError as error:
         if _inspect(engine, reference) is None:
             return None

@@ -1,5 +1,6 @@
 """Docker hosts and what is known about the engine behind each."""
 
+import hashlib
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
@@ -147,6 +148,18 @@ class Host(models.Model):
     def is_plain_tcp(self) -> bool:
         """Whether anyone who reaches the port controls the machine."""
         return self.address.startswith("tcp://") and not self.use_tls
+
+    @property
+    def engine_mark(self) -> str:
+        """Which engine the rows are about: plans and jobs made for one engine are not carried out on another.
+
+        "" while it is not known. Podman makes up a new ID at each question, so there the place decides.
+        """
+        engine_id = "" if self.engine_kind == "podman" else self.engine_id
+        if not engine_id and not self.root_directory:
+            return ""
+        parts = (self.address, engine_id, self.root_directory)
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
     def is_watched(self, now: datetime) -> bool:
         """Whether a living watcher follows its events."""

@@ -8,8 +8,9 @@ from django.views.decorators.http import require_http_methods
 
 from images import access
 from images.errors import UserError, explain
+from images.forms.base import row_numbers
 from images.models import Permission
-from images.removal import removal_start
+from images.removal import references_mark, removal_start
 from images.selection import Selection, selection_of
 from images.views.dialogs import go_to
 from images.views.fleet import selected
@@ -28,6 +29,8 @@ def image_remove(request: SignedInRequest) -> HttpResponse:
     selection = selected(request) if request.method == "POST" else _of_address(request)
     if not request.POST.get("confirm"):
         return _question(request, selection)
+    if request.POST.get("seen") != references_mark(selection.ids):
+        return _question(request, selection, UserError("image_changed"))
     force = bool(request.POST.get("force"))
     try:
         jobs = removal_start(by=request.user, copies=selection.removable(force=force).copies, force=force)
@@ -37,9 +40,7 @@ def image_remove(request: SignedInRequest) -> HttpResponse:
 
 
 def _of_address(request: SignedInRequest) -> Selection:
-    return selection_of(
-        request.user, [int(pk) for pk in request.GET.getlist("copy") if pk.isdecimal() and len(pk) < 19], None
-    )
+    return selection_of(request.user, row_numbers(request.GET.getlist("copy")), None)
 
 
 def _question(request: SignedInRequest, selection: Selection, error: UserError | None = None) -> HttpResponse:
@@ -48,6 +49,7 @@ def _question(request: SignedInRequest, selection: Selection, error: UserError |
         "going": selection.removable(force=False),
         "forced": selection.removable(force=True),
         "error": explain(error.code, error.values, error.raw) if error else None,
+        "seen": references_mark(selection.ids),
         "title": _("Remove images"),
     }
     fragment = "#removal" if request.htmx else ""

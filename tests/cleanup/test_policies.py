@@ -14,6 +14,7 @@ from cleanup.models import CleanupSwitch, Plan, Policy
 from cleanup.policies import PolicyInput, PolicyInvalid, RuleInput, policy_add, policy_edit, policy_errors
 from images.models import AuditEntry, Host, HostGroup, Permission, User
 from tests import factories
+from tests.cleanup import rows
 
 pytestmark = pytest.mark.django_db
 DANGLING = RuleInput("dangling")
@@ -146,12 +147,12 @@ def test_next_time_follows_the_schedule_and_the_switch(admin: User) -> None:
 
 def test_look_counts_for_the_revision_that_was_looked_at(admin: User) -> None:
     policy = policy_add(by=admin, data=data())
-    plan = policies.plan_make(by=admin, policy=policy)
+    plan = rows.make_plan(policy)
     policy_edit(by=admin, policy=policy, data=data(minimum_age_hours=1))
     policies.plan_seen(by=admin, plan=plan)
     policy = Policy.objects.get()
     assert policy.needs_a_look
-    policies.plan_seen(by=admin, plan=policies.plan_make(by=admin, policy=policy))
+    policies.plan_seen(by=admin, plan=rows.make_plan(policy))
     assert not Policy.objects.get().needs_a_look
     assert Policy.objects.get().seen_by == admin
 
@@ -160,7 +161,7 @@ def test_look_of_who_may_not_run_it_does_not_count(admin: User, host: Host, grou
     policy = policy_add(by=admin, data=data(all_hosts=False, hosts=(host,)))
     viewer = factories.make_user()
     factories.grant(viewer, "viewer", group)
-    policies.plan_seen(by=viewer, plan=policies.plan_make(by=admin, policy=policy))
+    policies.plan_seen(by=viewer, plan=rows.make_plan(policy))
     policy.refresh_from_db()
     assert policy.needs_a_look
 

@@ -9,6 +9,7 @@ from images.engine.client import Connection, Engine, open_engine
 from images.engine.read import info, layers_size
 from images.engine.remove import remove_copy
 from images.holdings import host_holdings
+from images.hosts import host_reached
 from images.layers import Freed
 from images.models import Copy, Host, ItemState
 from images.removal import stored_bytes
@@ -29,9 +30,7 @@ def registered(address: str) -> Host:
     """A host row for an engine, with what the engine says of itself, and synced."""
     host = factories.make_host(address=address)
     with open_engine(Connection.of(host)) as engine:
-        facts = info(engine)
-        host.store_kind, host.engine_kind = facts.store_kind, facts.engine_kind
-        host.save()
+        host_reached(host, info(engine))
         inventory.sync(host, engine)
     host.refresh_from_db()
     return host

@@ -196,7 +196,28 @@ def test_confirmed_removal_starts_a_job_for_the_allowed_copies(client: Client, m
     from images.models import Job
 
     enter(client, "maintainer")
-    response = client.post(reverse("images:image-remove"), {"copies": str(mine.pk), "confirm": "1"})
+    url, asked = reverse("images:image-remove"), {"copies": str(mine.pk)}
+    seen = client.post(url, asked).context["seen"]
+    response = client.post(url, asked | {"confirm": "1", "seen": seen})
     job = Job.objects.get()
     assert response["Location"] == reverse("images:job-detail", args=[job.pk])
     assert [item.copy_id for item in job.items.all()] == [mine.pk]
+
+
+def test_removal_asks_again_when_a_copy_gained_a_reference_meanwhile(client: Client, mine: Copy) -> None:
+    from images.models import Job, Reference
+
+    enter(client, "maintainer")
+    url, asked = reverse("images:image-remove"), {"copies": str(mine.pk)}
+    seen = client.post(url, asked).context["seen"]
+    Reference.objects.create(
+        copy=mine,
+        host=mine.host,
+        name="shop/api:prod",
+        registry="docker.io",
+        repository="shop/api",
+        tag="prod",
+    )
+    response = client.post(url, asked | {"confirm": "1", "seen": seen})
+    assert b"Its references changed since this was asked for." in response.content
+    assert not Job.objects.exists()
