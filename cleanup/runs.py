@@ -11,8 +11,10 @@ from cleanup.models import HostRun, Item, Plan, PlanState, Policy, Run, RunState
 from cleanup.policies import is_paused, plan_make, plan_seen
 from images import access, audit, progress
 from images.errors import UserError
+from images.forgetting import spares_jobs
 from images.jobs import job_cancel, job_start
 from images.models import ItemState, Job, JobState, Permission, User
+from images.models.job import JobQuerySet
 
 LATE = timedelta(minutes=5)  # a tick comes every 15 s; much later means that nobody ticked
 GOOD = (ItemState.REMOVED, ItemState.GONE)
@@ -146,6 +148,12 @@ def run_cancel(*, by: User, run: Run) -> Run:
         raise UserError("run_ended")
     audit.record(by=by, action="run.cancel", target=run.policy.name, run=run.pk)
     return run
+
+
+@spares_jobs
+def _jobs_without_run(jobs: JobQuerySet) -> JobQuerySet:
+    """A run's page shows its jobs, so they stay as long as the run does."""
+    return jobs.filter(host_run=None)
 
 
 def refuse_while_running(policy: Policy) -> None:

@@ -11,12 +11,6 @@ from images.models.job import JobQuerySet
 from images.tasks import on_tick
 
 
-@spares_jobs
-def _jobs_of_runs(jobs: JobQuerySet) -> JobQuerySet:
-    """A run's page shows its jobs, so they stay as long as the run does."""
-    return jobs.filter(host_run=None)
-
-
 @shared_task
 def make_plan(plan_id: int, **_: Any) -> None:
     # In a thread of its own: a plan for a large fleet must not hold up syncs, nor wait behind a long build.

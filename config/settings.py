@@ -164,5 +164,8 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 
 PLAN_HOURS: int = env.int("PLAN_HOURS", default=24)  # a plan older than this is not run
+# How long ended jobs with their logs, and entries of the audit log, are kept; 0 keeps them for ever.
+JOB_DAYS: int = env.int("JOB_DAYS", default=90)
+AUDIT_DAYS: int = env.int("AUDIT_DAYS", default=400)  # a review of a whole year finds all of it
 # How long a registry's word on a tag is good for; then it is asked again, by digest only.
 REMOTE_TAG_HOURS: int = env.int("REMOTE_TAG_HOURS", default=24)

@@ -77,6 +77,7 @@ def job_start(
             target=f"#{job.pk} {subject}".strip(),
             host=host,
             outcome=AuditEntry.Outcome.STARTED,
+            **({"retry_of": retry_of.pk} if retry_of else {}),
         )
         transaction.on_commit(lambda: dispatch(job))
     return job
@@ -249,6 +250,17 @@ def job_cancel(*, by: User, job: Job) -> None:
         audit.record(by=by, action="job.cancel", target=f"#{job.pk}", host=job.host)
     job.refresh_from_db()
     announce(job)
+
+
+def job_give_up(job: Job, code: str) -> bool:
+    """Ends a job that no worker has taken yet, with an error of errors.py; whether it was still waiting."""
+    values = {"state": JobState.FAILED, "ended_at": timezone.now(), "error_code": code}
+    if not Job.objects.filter(pk=job.pk, state=JobState.QUEUED).update(**values):
+        return False
+    job.refresh_from_db()
+    _record_end(job)
+    announce(job)
+    return True
 
 
 def jobs_reap(now: datetime) -> int:

@@ -1,6 +1,6 @@
 """Who listens to the live events, and what they may hear of. Reads the database; call it from a thread."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 
@@ -23,6 +23,12 @@ class Listener:
     user_id: int
     auth_hash: str  # changes with the password: that signs other sessions out
     scope: access.HostScope
+
+
+def allowed_topics(listener: Listener, topics: Iterable[str]) -> frozenset[str]:
+    """Without what is told to other people alone: `by:<user>` says which jobs that person started."""
+    own = f"by:{listener.user_id}"
+    return frozenset(topic for topic in topics if topic == own or not topic.startswith("by:"))
 
 
 def listener_of(session_key: str) -> Listener | None:

@@ -24,7 +24,7 @@ import redis.asyncio
 from django.conf import settings
 
 from images import progress
-from images.stream_access import Listener, listener_of, listeners_again
+from images.stream_access import Listener, allowed_topics, listener_of, listeners_again
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -328,7 +328,8 @@ async def events(scope: Message, receive: Receive, send: Send) -> None:
         await _refuse(send, 401)
         return
     query = parse_qs(scope["query_string"].decode("latin-1"))
-    await _serve(Viewer(_topics(query), listener), _after(headers, query), receive, send)
+    topics = allowed_topics(listener, _topics(query))
+    await _serve(Viewer(topics, listener), _after(headers, query), receive, send)
 
 
 async def _refuse(send: Send, status: int) -> None:

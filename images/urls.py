@@ -4,6 +4,7 @@ from django.urls import path
 
 from images.views import (
     audit,
+    batches,
     commands,
     fleet,
     groups,
@@ -57,7 +58,12 @@ urlpatterns = [
     path("jobs/", jobs.job_list, name="job-list"),
     path("jobs/<int:pk>/", jobs.job_detail, name="job-detail"),
     path("jobs/<int:pk>/cancel/", jobs.job_cancel, name="job-cancel"),
+    path("jobs/<int:pk>/retry/", jobs.job_retry, name="job-retry"),
     path("jobs/<int:pk>/log/", jobs.job_log, name="job-log"),
+    path("jobs/news/", batches.job_notices, name="job-notices"),
+    path("jobs/batches/<uuid:key>/", batches.batch_detail, name="batch-detail"),
+    path("jobs/batches/<uuid:key>/cancel/", batches.batch_cancel, name="batch-cancel"),
+    path("jobs/batches/<uuid:key>/retry/", batches.batch_retry, name="batch-retry"),
     path("team/", team.team, name="team"),
     path("team/users/add/", team.user_add, name="user-add"),
     path("team/users/<int:pk>/", team.user_detail, name="user-detail"),

@@ -17,6 +17,7 @@ from images.models import Host, HostGroup, HostState, Permission, User
 from images.models.host import HostQuerySet
 
 GIGABYTE = 10**9
+_MOST_AT_ONCE = 50
 _LONGEST_PEM = 64 * 1024  # a chain of several certificates is some 10 kB
 
 KINDS = [
@@ -205,6 +206,16 @@ def _connection_of(host: Host) -> dict[str, Any]:
     }
 
 
+LIMITS = ("most_transfers", "most_builds", "most_removals")
+
+
+def _most(label: Any, help_text: Any = "") -> forms.IntegerField:
+    """How many jobs of a sort a host does at once; left empty, as many as it did before."""
+    return forms.IntegerField(
+        label=label, help_text=help_text, required=False, min_value=1, max_value=_MOST_AT_ONCE
+    )
+
+
 class HostForm(ConnectionForm):
     """A host as a person describes it."""
 
@@ -223,11 +234,16 @@ class HostForm(ConnectionForm):
         max_value=Decimal(10**6),
         help_text=_("How much its images should take at most. Engines do not tell the size of their disk."),
     )
+    most_transfers = _most(_("Pulls and pushes at once"))
+    most_builds = _most(_("Builds at once"))
+    most_removals = _most(_("Removals at once"), _("One after another each can be measured for itself."))
     field_order = ["name", "kind", "address"]
 
     def __init__(self, *args: Any, user: User, host: Host | None = None, **kwargs: Any) -> None:
         super().__init__(*args, user=user, host=host, **kwargs)
         self.user = user
+        for name in LIMITS:
+            self.fields[name].initial = getattr(host or Host(), name)
         own = access.groups_for(user, Permission.MANAGE_HOST)
         self.fields["groups"].queryset = own  # type: ignore[attr-defined]
 
@@ -268,7 +284,8 @@ class HostForm(ConnectionForm):
             "groups",
         )
         return {name: data[name] for name in names} | {
-            "image_budget_bytes": int(budget * GIGABYTE) if budget else None
+            "image_budget_bytes": int(budget * GIGABYTE) if budget else None,
+            **{name: data[name] for name in LIMITS if data[name]},
         }
 
 

@@ -21,7 +21,7 @@ class AuditQuerySet(models.QuerySet["AuditEntry"]):
 
 
 class AuditEntry(models.Model):
-    """One change. Rows are only ever added."""
+    """One change. Rows are only added, and deleted by age alone; see forgetting.py."""
 
     class Outcome(models.TextChoices):
         DONE = "done", _("Done")

@@ -1,17 +1,18 @@
 """Names of roles and actions in the reader's language."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from django import template
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_noop
+from django.utils.translation import gettext_noop, ngettext
 
 from images import audit
 from images.models import Host, Job, Role
 from images.operations import OPERATIONS
-
 from images.ssh_keys import HostKey
+
 register = template.Library()
 
 # Stored in English by the migration; these calls bring the names into the catalogue.
@@ -24,7 +25,6 @@ _BUILT_IN_NAMES = (
 
 
 @register.filter
-@register.filter
 def host_key(line: str | None) -> HostKey | None:
     """The key of an ssh server from its line; None when there is none, or none that can be read."""
     try:
@@ -33,6 +33,7 @@ def host_key(line: str | None) -> HostKey | None:
         return None
 
 
+@register.filter
 def role_name(role: Role) -> str:
     return _(role.name) if role.is_built_in else role.name
 
@@ -60,6 +61,20 @@ def job_name(job: Job) -> str:
     """What the job does, in the words of its operation."""
     known = OPERATIONS.get(job.kind)
     return str(known.label) if known else job.kind
+
+
+@register.filter
+def get(values: Mapping[Any, Any], key: Any) -> Any:
+    """`{{ places|get:job.pk }}`: what is under a key, None when nothing is."""
+    return values.get(key)
+
+
+@register.filter
+def job_subject(job: Job) -> str:
+    """What the job is about: an image, a file, or how many images."""
+    if job.subject or job.kind != "remove" or not job.progress_total:
+        return job.subject
+    return ngettext("%(n)s image", "%(n)s images", job.progress_total) % {"n": job.progress_total}
 
 
 @register.filter

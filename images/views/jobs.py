@@ -14,11 +14,13 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
-from images import access
+from images import access, job_input, job_queue
 from images import jobs as services
+from images.errors import UserError
 from images.forms.jobs import JobFilterForm
-from images.models import Job, JobItem, JobState, Permission, User
-from images.operations import OPERATIONS
+from images.models import Job, JobItem, JobState, User
+from images.retry import job_retry as retry
+from images.retry import may_retry, permission_for
 from images.views.dialogs import dialog, go_to
 from images.views.streaming import streamed
 
@@ -43,13 +45,15 @@ def job_list(request: HttpRequest) -> HttpResponse:
     jobs = form.filter(Job.objects.visible_to(user)).select_related("host", "created_by")
     page = Paginator(jobs, PAGE_SIZE).get_page(request.GET.get("page"))
     is_filtered = any(value for name, value in request.GET.items() if name != "page")
-    context = {"form": form, "page": page, "is_filtered": is_filtered}
+    context = {"form": form, "page": page, "is_filtered": is_filtered, "places": job_queue.places(page)}
     template = "images/job_list.html#job_table" if _is_fragment(request) else "images/job_list.html"
     return render(request, template, context)
 
 
 def jobs_url(jobs: Sequence[Job]) -> str:
-    """Where to watch what one click started."""
+    """Where to watch what one click started: the job, or the page that shows several side by side."""
+    if len(jobs) > 1 and jobs[0].batch:
+        return reverse("images:batch-detail", args=[jobs[0].batch])
     return reverse("images:job-detail", args=[jobs[0].pk])
 
 
@@ -66,6 +70,8 @@ def _detail(request: HttpRequest, user: User, job: Job) -> dict[str, Any]:
     items = JobItem.objects.filter(job=job).select_related("copy")
     chunks = list(job.log.order_by("-id").values_list("text", flat=True)[: LOG_CHUNKS + 1])
     counts = dict(items.order_by().values_list("state").annotate(Count("id")))
+    place = job_queue.places([job]).get(job.pk)
+    is_late = job.state == JobState.QUEUED and timezone.now() - job.created_at > _LONG_WAIT
     return {
         "job": job,
         "page": Paginator(items, ITEMS_PER_PAGE).get_page(request.GET.get("page")),
@@ -73,8 +79,11 @@ def _detail(request: HttpRequest, user: User, job: Job) -> dict[str, Any]:
         "log": "".join(reversed(chunks[:LOG_CHUNKS])),
         "is_log_cut": len(chunks) > LOG_CHUNKS,
         "siblings": _siblings(user, job),
-        "may_cancel": access.can(user, _permission(job), job.host_id),
-        "waits_long": job.state == JobState.QUEUED and timezone.now() - job.created_at > _LONG_WAIT,
+        "may_cancel": access.can(user, permission_for(job), job.host_id),
+        "may_retry": may_retry(user, job),
+        "asked": job_input.asked(job),
+        "place": place,
+        "waits_long": is_late and place is None,
     }
 
 
@@ -86,16 +95,10 @@ def _siblings(user: User, job: Job) -> list[Job]:
     return list(jobs) if len(jobs) > 1 else []
 
 
-def _permission(job: Job) -> Permission:
-    """What it takes to cancel it: the same as to start it. A kind that is gone is the host managers'."""
-    operation = OPERATIONS.get(job.kind)
-    return operation.permission if operation else Permission.MANAGE_HOST
-
-
 @require_http_methods(["GET", "HEAD", "POST"])
 def job_cancel(request: HttpRequest, *, pk: int) -> HttpResponse:
     user = _me(request)
-    job = access.access_job(user, pk, _permission(access.access_job(user, pk)))
+    job = access.access_job(user, pk, permission_for(access.access_job(user, pk)))
     url = reverse("images:job-detail", args=[pk])
     if request.method == "POST":
         services.job_cancel(by=user, job=job)
@@ -106,6 +109,25 @@ def job_cancel(request: HttpRequest, *, pk: int) -> HttpResponse:
     return dialog(
         request, title=_("Cancel this job?"), submit=_("Cancel the job"), text=text, danger=True, back=url
     )
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def job_retry(request: HttpRequest, *, pk: int) -> HttpResponse:
+    """Asks first, because what an ended job did may have been a lot."""
+    user, error = _me(request), None
+    job = access.access_job(user, pk, permission_for(access.access_job(user, pk)))
+    if request.method == "POST":
+        try:
+            again = retry(by=user, job=job)
+            return go_to(request, reverse("images:job-detail", args=[again.pk]))
+        except UserError as refused:
+            error = refused
+    is_rest = job.kind == "remove"
+    text = _("What was not done is tried again.") if is_rest else _("A new job does the same once more.")
+    return dialog(
+        request, title=_("Try it again?"), submit=_("Try again"), text=text, error=error,
+        back=reverse("images:job-detail", args=[pk]),
+    )  # fmt: skip
 
 
 @require_safe

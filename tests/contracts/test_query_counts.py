@@ -5,7 +5,7 @@ has a query in a loop; one that asks more often than it says below has become de
 """
 
 from typing import Any
-from uuid import uuid4
+from uuid import UUID
 
 import pytest
 from django.db import connection
@@ -34,7 +34,7 @@ from images.models import (
 )
 from tests import factories
 from tests.cleanup import rows
-from tests.contracts.test_urls import TABLE
+from tests.contracts.test_urls import BATCH, TABLE
 
 pytestmark = pytest.mark.django_db
 
@@ -74,6 +74,10 @@ BASELINE: dict[str, tuple[int, int | None]] = {
     "images:job-list": (8, 9),
     "images:job-detail": (10, 12),
     "images:job-log": (6, 7),
+    "images:job-notices": (5, 6),
+    "images:batch-detail": (5, 7),
+    "images:batch-cancel": (5, 7),
+    "images:batch-retry": (5, 7),
     "images:team": (13, None),
     "images:user-detail": (19, None),
     "images:user-teams": (7, None),
@@ -105,7 +109,7 @@ NOT_LISTED = {
     "images:host-check-result",  # one check
     "images:registry-add", "images:registry-edit", "images:registry-remove",
     "images:user-active", "images:user-password", "images:team-remove", "images:grant-remove",  # one thing each
-    "images:user-add", "images:team-add", "images:job-cancel", "images:pin-remove",
+    "images:user-add", "images:team-add", "images:job-cancel", "images:job-retry", "images:pin-remove",
     "cleanup:rule-form", "cleanup:schedule-explain",
 }  # fmt: skip
 """Pages that list nothing."""
@@ -122,7 +126,7 @@ class World:
             self.base, config={"Env": ["A=1"]}, history=[{"created_by": "ADD", "bytes": 1, "comment": ""}]
         )
         self.copy = factories.make_copy(self.host, "acme/api:1.4", image=self.image, container_count=1)
-        self.batch = uuid4()
+        self.batch = UUID(BATCH)
         self.job = Job.objects.create(
             kind="remove", host=self.host, batch=self.batch, state="running", created_by=factories.make_user()
         )

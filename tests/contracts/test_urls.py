@@ -19,6 +19,7 @@ pytestmark = pytest.mark.django_db
 P = Permission
 OPEN = "open"  # without signing in
 OWN = "own"  # everybody who is signed in, about themselves
+BATCH = "8f14e45f-ceea-467f-a8e2-0d5c6b9d1a11"
 SECRET = "zebra-"  # in the name of everything a stranger must not see
 
 
@@ -96,7 +97,14 @@ TABLE: dict[str, Address] = {
     "images:job-list": Address("GET"),
     "images:job-detail": Address("GET", of="job"),
     "images:job-cancel": Address("GET POST", P.REMOVE, of="job"),
+    "images:job-retry": Address("GET POST", P.REMOVE, of="job"),
     "images:job-log": Address("GET", of="job"),
+    "images:job-notices": Address("GET"),
+    "images:batch-detail": Address("GET", arguments=(("key", BATCH),), stranger="not found"),
+    "images:batch-cancel": Address(
+        "GET POST", P.REMOVE, arguments=(("key", BATCH),), stranger="not found"
+    ),
+    "images:batch-retry": Address("GET POST", P.REMOVE, arguments=(("key", BATCH),), stranger="not found"),
     "images:team": manage_team(methods="GET"),
     "images:user-add": manage_team(),
     "images:user-detail": manage_team("person", "GET"),
@@ -161,7 +169,7 @@ class World:
         self.host = factories.make_host(f"{SECRET}host", groups=(self.group,))
         self.copy = factories.make_copy(self.host, f"{SECRET}repo:7")
         self.image = self.copy.image
-        self.job = Job.objects.create(kind="remove", host=self.host, state="running")
+        self.job = Job.objects.create(kind="remove", host=self.host, state="running", batch=BATCH)
         self.pin = Pin.objects.create(image=self.image, host=self.host, reason=f"{SECRET}reason")
         self.person = factories.make_user(f"{SECRET}person")
         self.grant = factories.grant(self.person, "viewer", self.group)

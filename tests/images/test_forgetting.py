@@ -1,0 +1,70 @@
+"""Ended jobs and old audit entries go after a time, and nothing that is still needed goes along."""
+
+from datetime import timedelta
+from typing import Any
+from unittest import mock
+
+import pytest
+from django.utils import timezone
+
+from images import audit, forgetting
+from images.models import AuditEntry, Host, Job, JobItem, JobLog
+from tests import factories
+from tests.cleanup import rows
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def host() -> Host:
+    return factories.make_host()
+
+
+def job(host: Host, days: float | None, state: str = "succeeded") -> Job:
+    ended_at = None if days is None else timezone.now() - timedelta(days=days)
+    made = Job.objects.create(kind="pull", host=host, state=state, ended_at=ended_at)
+    JobItem.objects.create(job=made, position=0, name="x")
+    JobLog.objects.create(job=made, text="x\n")
+    return made
+
+
+def test_jobs_that_ended_long_ago_go_with_items_and_logs(host: Host, settings: Any) -> None:
+    settings.JOB_DAYS = 30
+    old, young, running = job(host, 31), job(host, 29), job(host, None, "running")
+    again = Job.objects.create(kind="pull", host=host, retry_of=old)
+    assert forgetting.jobs_forget(timezone.now()) == 1
+    assert set(Job.objects.all()) == {young, running, again}
+    assert JobItem.objects.count() == JobLog.objects.count() == 2
+    again.refresh_from_db()
+    assert again.retry_of is None
+
+
+def test_they_go_in_small_batches(host: Host) -> None:
+    for _ in range(5):
+        job(host, 1000)
+    with mock.patch.object(forgetting, "JOBS_AT_ONCE", 3):
+        assert [forgetting.jobs_forget(timezone.now()) for _ in range(3)] == [3, 2, 0]
+
+
+def test_jobs_of_a_cleanup_run_stay_while_the_run_does(host: Host) -> None:
+    plan = rows.make_plan(rows.make_policy(hosts=[host]))
+    rows.add_host(plan, host)
+    run = rows.make_run(plan)
+    run.host_runs.update(job=job(host, 1000))
+    assert forgetting.jobs_forget(timezone.now()) == 0
+    run.delete()
+    assert forgetting.jobs_forget(timezone.now()) == 1
+
+
+def test_zero_keeps_everything(host: Host, settings: Any) -> None:
+    settings.JOB_DAYS = settings.AUDIT_DAYS = 0
+    job(host, 10_000)
+    assert forgetting.jobs_forget(timezone.now()) == forgetting.entries_forget(timezone.now()) == 0
+
+
+def test_old_audit_entries_go(settings: Any) -> None:
+    settings.AUDIT_DAYS = 400
+    old, young = audit.record(by=None, action="x"), audit.record(by=None, action="y")
+    AuditEntry.objects.filter(pk=old.pk).update(at=timezone.now() - timedelta(days=401))
+    assert forgetting.entries_forget(timezone.now()) == 1
+    assert list(AuditEntry.objects.all()) == [young]
