@@ -31,6 +31,10 @@ FROM ${PYTHON_IMAGE} AS drydock
 LABEL org.opencontainers.image.title="Drydock" \
       org.opencontainers.image.description="Keeps the images on all your Docker hosts in order." \
       org.opencontainers.image.licenses="Apache-2.0"
+# Hosts over ssh are reached with OpenSSH's own client.
+RUN apt-get update -q=2 \
+ && apt-get install -q=2 -y --no-install-recommends "openssh-client=1:9.2p1-*" \
+ && rm -rf /var/lib/apt/lists/*
 RUN useradd --system --uid 10001 --create-home --home-dir /data drydock
 COPY --from=packages /venv /venv
 COPY --from=built --chown=root:root /app /app

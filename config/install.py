@@ -22,6 +22,7 @@ UNITS = {
     "docker.io": ("docker.service", "docker.socket", "containerd.service"),
     "postgresql": ("postgresql.service",),
     "docker-registry": ("docker-registry.service",),
+    "openssh-server": ("ssh.service", "ssh.socket"),
 }
 
 
@@ -67,6 +68,13 @@ NEEDS = [
         ("run", "demo", "test"),
     ),
     Need("ca-certificates", _has_certificates, "packages can not be fetched", ("run", "demo", "test")),
+    Need(
+        "openssh-client",
+        lambda: has("ssh") and has("ssh-keyscan"),
+        "hosts over ssh can not be reached",
+        ("run", "demo", "test"),
+    ),
+    Need("openssh-server", lambda: has("sshd"), "hosts over ssh are not tested", ("test",)),
     Need("docker.io", lambda: has("dockerd"), "there are no private engines", ("demo", "test")),
     Need("iptables", lambda: has("iptables"), "some engines do not start", ("demo", "test")),
     Need("apparmor", _needs_no_apparmor, "containers do not start", ("demo", "test")),

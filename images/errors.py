@@ -207,7 +207,7 @@ PROBLEMS: dict[str, Problem] = {
         _("ssh connects to %(address)s, but its server does not pass on to %(path)s."),
         _("The server forbids forwarding to sockets, or nobody listens at the socket any more."),
         _(
-            "Allow it with `AllowStreamLocalForwarding yes` in sshd_config (and no `DisableForwarding`), or with "
+            "Allow it with `AllowTcpForwarding yes` and `AllowStreamLocalForwarding yes` in sshd_config, and with "
             "`restrict,port-forwarding` before the key in authorized_keys. Then see whether the engine runs."
         ),
     ),
@@ -218,7 +218,7 @@ PROBLEMS: dict[str, Problem] = {
         ),
         _(
             "On that machine, `docker version` run as %(user)s shows whether the engine can be reached; forwarding "
-            "needs `AllowStreamLocalForwarding yes` in sshd_config."
+            "needs `AllowTcpForwarding yes` and `AllowStreamLocalForwarding yes` in sshd_config."
         ),
     ),
     "host_offline": Problem(

@@ -6,6 +6,7 @@ from cryptography.fernet import InvalidToken
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from images.addresses import SSH_SOCKET, ssh_parts
 from images.models import Host
 from images.models.fields import opened, sealed
 from images.ssh_keys import HostKey, KeyProblem, private_key, public_line
@@ -70,8 +71,6 @@ class SshFields:
         return "" if is_stored and not self._is_same_place() else line
 
     def _is_same_place(self) -> bool:
-        from images.addresses import ssh_parts
-
         try:
             here, there = ssh_parts(self.cleaned_data["address"]), ssh_parts(self.host.address)  # type: ignore[union-attr]
         except (KeyError, ValueError):
@@ -79,9 +78,18 @@ class SshFields:
         return (here.host, here.port) == (there.host, there.port)
 
 
-def made(key: str) -> dict[str, str]:
+def restriction(path: str) -> str:
+    """What stands before the key in authorized_keys, so that it opens the engine's socket and nothing else."""
+    return f'restrict,port-forwarding,command="/bin/false",permitopen="[{path}]:*"'
+
+
+def made(key: str, address: str) -> dict[str, str]:
     """What a page shows of a key that was made: the line for authorized_keys, and the key itself under seal."""
-    return {"public": f"restrict,port-forwarding {public_line(key)} drydock", "sealed": sealed(key)}
+    try:
+        path = ssh_parts(address).path
+    except ValueError:
+        path = SSH_SOCKET  # no address is written yet
+    return {"public": f"{restriction(path)} {public_line(key)} drydock", "sealed": sealed(key)}
 
 
 def hidden(most: int) -> forms.CharField:

@@ -18,6 +18,7 @@ from images import access
 from images import hosts as services
 from images.engine.client import Connection
 from images.errors import UserError, explain
+from images.forms.base import row_number
 from images.forms.hosts import ConnectionForm, HostFilterForm, HostForm
 from images.forms.ssh import made
 from images.models import Host, HostCheck, Job, Permission, User
@@ -92,8 +93,8 @@ def host_edit(request: HttpRequest, *, pk: int) -> HttpResponse:
 def host_check_address(request: HttpRequest) -> HttpResponse:
     """Tries what stands in the form, before it is saved; of a host that exists, with its stored key."""
     user, host = _me(request), None
-    if (pk := request.GET.get("host", "")).isdecimal():
-        host = access.access_host(user, int(pk), Permission.MANAGE_HOST)
+    if pk := row_number(request.GET.get("host", "")):
+        host = access.access_host(user, pk, Permission.MANAGE_HOST)
     else:
         access.access_everywhere(user, Permission.MANAGE_HOST)
     form = ConnectionForm(request.POST, request.FILES, user=user, host=host)
@@ -107,7 +108,8 @@ def host_check_address(request: HttpRequest) -> HttpResponse:
 def host_make_key(request: HttpRequest) -> HttpResponse:
     """A new key for ssh: shows its public half; the private one goes along under seal until the host is saved."""
     access.access_everywhere(_me(request), Permission.MANAGE_HOST)
-    return render(request, "images/_host_made_key.html", {"key": made(new_private_key())})
+    key = made(new_private_key(), request.POST.get("address", ""))
+    return render(request, "images/_host_made_key.html", {"key": key})
 
 
 def _connection(data: dict[str, Any]) -> Connection:
@@ -167,8 +169,8 @@ def host_check_result(request: HttpRequest, *, pk: int) -> HttpResponse:
     """What the worker found out; asked for again until it has. A check is its starter's alone."""
     user = _me(request)
     check = access.access_host_check(user, pk)
-    host = request.GET.get("host", "")
-    known = access.access_host(user, int(host)) if host.isdecimal() else None
+    host = row_number(request.GET.get("host", ""))
+    known = access.access_host(user, host) if host else None
     context = _check_context(user, check, known, in_form=request.GET.get("form") == "1")
     return render(request, "images/_host_check.html", context)
 

@@ -68,6 +68,10 @@ def test_image_does_not_run_as_root_and_is_pinned() -> None:
         assert re.search(r":\d+\.\d+\.\d+", image), image
 
 
+def test_image_has_what_hosts_over_ssh_need() -> None:
+    assert re.search(r'"openssh-client=1:[0-9]', DOCKERFILE.split("FROM ")[-1])
+
+
 def test_secrets_are_made_once(tmp_path: Path) -> None:
     (tmp_path / "secrets.sh").write_text((BASE_DIR / "secrets.sh").read_text())
     made = []

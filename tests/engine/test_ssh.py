@@ -19,6 +19,7 @@ from images import hosts, jobs, ssh_keys
 from images.engine import read, ssh
 from images.engine.client import Connection, Engine, EngineCut, open_engine
 from images.errors import UserError
+from images.forms.ssh import restriction
 from images.models import CheckState, Copy, Host, HostState, Job, JobState
 from images.removal import removal_start
 from images.watch import Watcher
@@ -149,10 +150,35 @@ def test_way_that_fell_silent_is_not_used_again(engine: PrivateEngine, sshd: Pri
         assert clients(connection.address) != before
 
 
-def test_restricted_key_is_enough(engine: PrivateEngine, make_sshd: Callable[..., PrivateSshd]) -> None:
-    sshd = make_sshd(restriction="restrict,port-forwarding")
-    with open_engine(connection_to(engine, sshd)) as opened:
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"restriction": 'restrict,port-forwarding,command="/bin/false"'},
+        {"settings": ("AllowTcpForwarding local",)},
+        {
+            "settings": (
+                "PermitTTY no",
+                "ForceCommand /bin/false",
+                "X11Forwarding no",
+                "AllowAgentForwarding no",
+            )
+        },
+    ],
+)
+def test_little_has_to_be_allowed(
+    engine: PrivateEngine, make_sshd: Callable[..., PrivateSshd], options: Any
+) -> None:
+    with open_engine(connection_to(engine, make_sshd(**options))) as opened:
         opened.ping()
+
+
+def test_key_may_be_limited_to_the_socket_of_one_engine(
+    engine: PrivateEngine, make_sshd: Callable[..., PrivateSshd]
+) -> None:
+    with open_engine(connection_to(engine, make_sshd(restriction=restriction(str(engine.socket))))) as opened:
+        opened.ping()
+    elsewhere = connection_to(engine, make_sshd(restriction=restriction("/run/other.sock")))
+    assert problem(elsewhere).code == "host_ssh_no_way"
 
 
 # What goes wrong, in words
@@ -198,6 +224,7 @@ def test_host_key_that_changed_is_refused(engine: PrivateEngine, sshd: PrivateSs
     ("options", "code"),
     [
         ({"settings": ("AllowStreamLocalForwarding no",)}, "host_ssh_forwarding"),
+        ({"settings": ("AllowTcpForwarding no",)}, "host_ssh_forwarding"),
         ({"settings": ("DisableForwarding yes",)}, "host_ssh_forwarding"),
         ({"restriction": 'restrict,command="false"'}, "host_ssh_no_way"),
     ],

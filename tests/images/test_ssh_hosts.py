@@ -267,7 +267,8 @@ class TestForm:
         assert (host.address, host.ssh_key, host.ssh_host_key) == ("unix:///run/docker.sock", "", "")
 
     def test_made_key_is_under_seal_and_used(self, client: Client, admin: User) -> None:
-        page = posted(client, "/hosts/make-key/", {})
+        page = posted(client, "/hosts/make-key/", {"address": "u@h/run/x.sock"})
+        assert "[/run/x.sock]:*" in page
         assert "PRIVATE KEY" not in page
         token = page.partition('name="ssh_made_key" value="')[2].partition('"')[0]
         made = opened(token, 60)
