@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from cleanup import access, listings, wording
 from cleanup.models import HostRun, Item, Plan, Policy, Run, RunState
-from images.forms.base import StyledForm
+from images.forms.base import SearchField, StyledForm
 from images.models import Host, ItemState, User
 
 
@@ -35,7 +35,7 @@ class PauseForm(StyledForm):
 class PlanFilterForm(StyledForm):
     """What of a plan is shown."""
 
-    q = forms.CharField(label=_("Search"), required=False, widget=forms.TextInput(attrs={"type": "search"}))
+    q = SearchField()
     host = forms.ModelChoiceField(
         Host.objects.none(), label=_("Host"), required=False, empty_label=_("All hosts")
     )
@@ -115,7 +115,7 @@ class RunFilterForm(StyledForm):
 class RunItemFilterForm(StyledForm):
     """Which images of a run are shown."""
 
-    q = forms.CharField(label=_("Search"), required=False, widget=forms.TextInput(attrs={"type": "search"}))
+    q = SearchField()
     state = forms.ChoiceField(
         label=_("Outcome"), required=False, choices=[("", _("Any")), *ItemState.choices]
     )

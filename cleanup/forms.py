@@ -16,7 +16,7 @@ from cleanup import policies, presets, wording
 from cleanup.models import Policy, PolicyRule
 from cleanup.rule_forms import RuleForm, rule_forms_of, rule_forms_posted
 from images import access
-from images.forms.base import StyledForm
+from images.forms.base import RowsField, StyledForm
 from images.models import Host, HostGroup, Permission, User
 
 GIGABYTE = 1000**3
@@ -41,10 +41,10 @@ class PolicyForm(StyledForm):
         label=_("Description"), required=False, widget=forms.Textarea(attrs={"rows": 2})
     )
     scope = forms.ChoiceField(label=_("Scope"), choices=SCOPES, widget=forms.RadioSelect, initial="chosen")
-    groups = forms.ModelMultipleChoiceField(
+    groups = RowsField(
         HostGroup.objects.none(), label=_("Host groups"), required=False, widget=forms.CheckboxSelectMultiple
     )
-    hosts = forms.ModelMultipleChoiceField(
+    hosts = RowsField(
         Host.objects.none(), label=_("Hosts"), required=False, widget=forms.CheckboxSelectMultiple
     )
     minimum_age_hours = forms.IntegerField(

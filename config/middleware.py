@@ -5,11 +5,30 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.shortcuts import resolve_url
 from django.utils import translation
 
+_LARGEST_ROW = 2**63 - 1
+
 Answer = Callable[[HttpRequest], HttpResponse]
+
+
+class RowNumbersMiddleware:
+    """An address with a number that no row can have is not found. Databases raise, each in its own way.
+
+    Comes after LoginRequiredMiddleware.
+    """
+
+    def __init__(self, get_response: Answer) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> None:
+        if any(isinstance(value, int) and value > _LARGEST_ROW for value in kwargs.values()):
+            raise Http404
 
 
 class AccountMiddleware:

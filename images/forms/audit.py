@@ -1,28 +1,32 @@
 """The filters of the audit page."""
 
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from django import forms
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from images import access, audit
-from images.forms.base import StyledForm
+from images.forms.base import SearchField, StyledForm
 from images.models import AuditEntry, Host, Permission, User
 
 
 def _day(label: Any) -> forms.DateField:
     return forms.DateField(
-        label=label, required=False, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
+        label=label,
+        required=False,
+        widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
+        validators=[MinValueValidator(date(1970, 1, 1)), MaxValueValidator(date(2999, 12, 31))],
     )
 
 
 class AuditFilterForm(StyledForm):
     """Every filter may be left out; a wrong one is ignored and says so beside its field."""
 
-    q = forms.CharField(label=_("Search"), required=False, widget=forms.TextInput(attrs={"type": "search"}))
+    q = SearchField()
     person = forms.ModelChoiceField(
         User.objects.none(), label=_("Person"), required=False, empty_label=_("Anybody")
     )

@@ -1,8 +1,45 @@
 """What every form of Drydock shares: the look of its fields."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django import forms
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
+
+ROW_DIGITS = 18  # one fewer than the largest number a database can hold: nobody has so many rows
+
+
+def row_number(text: str) -> int | None:
+    """The number of a row as an address or a form says it; None when it can be none.
+
+    A number that is too large makes int() or the database raise, each in its own way.
+    """
+    return int(text) if text.isdecimal() and len(text) <= ROW_DIGITS else None
+
+
+def row_numbers(texts: Iterable[str]) -> list[int]:
+    """Those of them that can be one."""
+    return [number for text in texts if (number := row_number(text)) is not None]
+
+
+class RowsField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]  # not generic while it runs
+    """Rows chosen by their numbers. Django asks the database for them all at once, whatever their size."""
+
+    def clean(self, value: Any) -> Any:
+        for pk in value or ():
+            if row_number(str(pk)) is None:
+                message = self.error_messages["invalid_pk_value"]
+                raise ValidationError(message, code="invalid_pk_value", params={"pk": str(pk)[:50]})
+        return super().clean(value)
+
+
+class SearchField(forms.CharField):
+    """What is searched for. SQLite refuses to compare with very long texts."""
+
+    def __init__(self) -> None:
+        widget = forms.TextInput(attrs={"type": "search"})
+        super().__init__(label=_("Search"), required=False, max_length=300, widget=widget)
 
 
 class StyledForm(forms.Form):

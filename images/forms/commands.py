@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from images.commands.pull import pull_start
 from images.errors import Text
-from images.forms.base import StyledForm
+from images.forms.base import RowsField, StyledForm
 from images.models import Host, Job, Permission, User
 from images.references import InvalidReferenceError, parse
 
@@ -32,7 +32,7 @@ class CommandForm(StyledForm):
     submit: ClassVar[Text]
     permission: ClassVar[Permission]
 
-    hosts = forms.ModelMultipleChoiceField(
+    hosts = RowsField(
         label=_("On these hosts"), queryset=Host.objects.none(), widget=forms.CheckboxSelectMultiple
     )
 

@@ -6,7 +6,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
-from images.forms.base import StyledForm
+from images.forms.base import RowsField, StyledForm
 from images.models import Host, HostGroup
 
 
@@ -16,7 +16,7 @@ class GroupForm(StyledForm):
         max_length=100,
         help_text=_("What the hosts have in common, such as “production” or “ci”."),
     )
-    hosts = forms.ModelMultipleChoiceField(
+    hosts = RowsField(
         label=_("Hosts"), queryset=Host.objects.all(), required=False, widget=forms.CheckboxSelectMultiple
     )
 

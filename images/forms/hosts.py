@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from images import access, addresses
 from images.forms import ssh
-from images.forms.base import StyledForm
+from images.forms.base import RowsField, SearchField, StyledForm
 from images.models import Host, HostGroup, HostState, Permission, User
 from images.models.host import HostQuerySet
 
@@ -220,7 +220,7 @@ class HostForm(ConnectionForm):
     """A host as a person describes it."""
 
     name = forms.CharField(label=_("Name"), max_length=100, help_text=_("What your team calls this machine."))
-    groups = forms.ModelMultipleChoiceField(
+    groups = RowsField(
         label=_("Groups"),
         queryset=HostGroup.objects.none(),
         required=False,
@@ -290,7 +290,7 @@ class HostForm(ConnectionForm):
 
 
 class HostFilterForm(StyledForm):
-    q = forms.CharField(label=_("Search"), required=False, widget=forms.TextInput(attrs={"type": "search"}))
+    q = SearchField()
     state = forms.ChoiceField(
         label=_("State"), required=False, choices=[("", _("Any state")), *HostState.choices]
     )

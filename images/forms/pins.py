@@ -9,7 +9,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from images import access, pins
-from images.forms.base import StyledForm
+from images.forms.base import SearchField, StyledForm
 from images.models import Host, Image, Permission, User
 
 EVERYWHERE = "all"
@@ -64,7 +64,7 @@ class PinForm(StyledForm):
 class PinFilterForm(StyledForm):
     """What the list of pins shows."""
 
-    q = forms.CharField(label=_("Search"), required=False, widget=forms.TextInput(attrs={"type": "search"}))
+    q = SearchField()
     host = forms.ModelChoiceField(
         Host.objects.none(), label=_("Host"), required=False, empty_label=_("All hosts")
     )

@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
-from images.forms.base import StyledForm
+from images.forms.base import RowsField, StyledForm
 from images.models import HostGroup, Role, Team, User
 
 
@@ -43,7 +43,7 @@ class UserAddForm(FirstPasswordForm):
     first_name = forms.CharField(label=_("First name"), max_length=150, required=False)
     last_name = forms.CharField(label=_("Last name"), max_length=150, required=False)
     email = forms.EmailField(label=_("Email"), required=False)
-    teams = forms.ModelMultipleChoiceField(
+    teams = RowsField(
         label=_("Teams"), queryset=Team.objects.all(), required=False, widget=forms.CheckboxSelectMultiple
     )
     field_order = ["username", "first_name", "last_name", "email", "password", "teams"]
@@ -56,14 +56,14 @@ class UserAddForm(FirstPasswordForm):
 
 
 class UserTeamsForm(StyledForm):
-    teams = forms.ModelMultipleChoiceField(
+    teams = RowsField(
         label=_("Teams"), queryset=Team.objects.all(), required=False, widget=forms.CheckboxSelectMultiple
     )
 
 
 class TeamForm(StyledForm):
     name = forms.CharField(label=_("Name"), max_length=100)
-    members = forms.ModelMultipleChoiceField(
+    members = RowsField(
         label=_("Members"), queryset=User.objects.all(), required=False, widget=forms.CheckboxSelectMultiple
     )
 

@@ -7,6 +7,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from images.forms.audit import AuditFilterForm
+from images.forms.base import row_number
 from images.models import AuditEntry, User
 
 PAGE_SIZE = 50
@@ -18,9 +19,8 @@ def audit_list(request: HttpRequest) -> HttpResponse:
     form = AuditFilterForm(request.GET, user=user)
     entries = form.filter(AuditEntry.objects.visible_to(user).select_related("actor", "host"))
     # By id, not by page number: the log grows while one reads, and a late page costs no more.
-    before = request.GET.get("before", "")
-    if before.isdecimal() and len(before) < 19:
-        entries = entries.filter(pk__lt=int(before))
+    if before := row_number(request.GET.get("before", "")):
+        entries = entries.filter(pk__lt=before)
     page = list(entries[: PAGE_SIZE + 1])
     older = page[PAGE_SIZE - 1].pk if len(page) > PAGE_SIZE else None
     context = {

@@ -10,6 +10,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from images import fleet, fleet_export
 from images.fleet import FleetQuery
+from images.forms.base import row_numbers
 from images.forms.fleet import FleetForm
 from images.models import Host, User
 from images.selection import Selection, selection_of
@@ -55,7 +56,7 @@ def image_selection(request: SignedInRequest) -> HttpResponse:
 
 def selected(request: SignedInRequest) -> Selection:
     """The selection that a form or the script sent: ids, or all that match the list's address."""
-    ids = [int(pk) for pk in _sent_ids(request) if pk.isdecimal() and len(pk) < 19]
+    ids = row_numbers(_sent_ids(request))
     query = None
     if request.POST.get("all"):
         query = FleetForm(
