@@ -107,7 +107,7 @@ def is_answering(url: str, timeout_seconds: float = 2) -> bool:
     try:
         with contextlib.closing(redis.Redis.from_url(url, socket_timeout=timeout_seconds)) as client:
             return bool(client.ping())
-    except redis.RedisError:
+    except (redis.RedisError, ValueError):  # the latter for what is no address of a Redis
         return False
 
 
@@ -115,9 +115,10 @@ def end_stale_server(pid_path: Path) -> None:
     """Ends the server that a killed start left behind: two may not share one directory."""
     with contextlib.suppress(OSError, ValueError):
         pid = int(pid_path.read_text())
-        name = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode()
+        # Not its command line: the server writes a title of its own there.
+        name = Path(f"/proc/{pid}/comm").read_text().strip()
         is_ours = Path(f"/proc/{pid}/cwd").readlink() == pid_path.parent.resolve()
-        if is_ours and Path(name).name in {"redis-server", "valkey-server"}:
+        if is_ours and name in {"redis-server", "valkey-server"}:
             os.kill(pid, signal.SIGTERM)
             for _ in range(100):
                 os.kill(pid, 0)

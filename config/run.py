@@ -4,6 +4,7 @@ Reads `PORT` and `ADDRESS` (where the pages are served), `DATA_DIR`, `REDIS_URL`
 """
 
 import contextlib
+import errno
 import os
 import secrets
 import signal
@@ -54,9 +55,11 @@ def _stop(number: int, frame: object) -> None:
 
 
 def run(data: Path) -> None:
-    address, port = os.environ.get("ADDRESS", "127.0.0.1"), choose_port()
-    url = f"http://{'localhost' if address in {'127.0.0.1', '0.0.0.0'} else address}:{port}/"  # noqa: S104
-    with locked(data, url), redis_for(data):
+    address = os.environ.get("ADDRESS", "127.0.0.1")
+    with locked(data) as announce, redis_for(data):
+        port = choose_port()
+        url = f"http://{'localhost' if address in {'127.0.0.1', '0.0.0.0'} else address}:{port}/"  # noqa: S104
+        announce(url)
         prepare(data)
         lines = [*first_admin(), *first_host()]
         with running(data, address=address, port=port) as supervisor:
@@ -69,10 +72,12 @@ def data_directory() -> Path:
 
 
 @contextlib.contextmanager
-def locked(data: Path, url: str) -> Iterator[None]:
+def locked(data: Path) -> Iterator[Callable[[str], None]]:
+    """Gives a way to say where the pages are, for whoever tries to start a second time."""
+    me = f"process {os.getpid()}"
     try:
-        with only_one(data / "run.lock", f"{url} (process {os.getpid()})"):
-            yield
+        with only_one(data / "run.lock", me) as note:
+            yield lambda url: note(f"{url} ({me})")
     except AlreadyRunning as error:
         raise CannotRun(f"Drydock runs already on this data: {error}\nOpen it, or stop it first.") from error
 
@@ -80,9 +85,12 @@ def locked(data: Path, url: str) -> Iterator[None]:
 def choose_port() -> int:
     """`PORT` where it is set, else the first free one from 8000 on."""
     if wanted := os.environ.get("PORT"):
-        if not _is_free(int(wanted)):
-            raise CannotRun(f"Port {wanted} is taken. Choose another: make run PORT={int(wanted) + 1}")
-        return int(wanted)
+        port = int(wanted) if wanted.isascii() and wanted.isdecimal() and len(wanted) < 6 else 0
+        if not 0 < port < 65536:
+            raise CannotRun(f"PORT={wanted} is no port: it is a number from 1 to 65535.")
+        if not _is_free(port):
+            raise CannotRun(f"Port {port} is taken. Choose another: make run PORT={port % 65535 + 1}")
+        return port
     for port in range(FIRST_PORT, FIRST_PORT + PORTS):
         if _is_free(port):
             return port
@@ -92,12 +100,19 @@ def choose_port() -> int:
 
 
 def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
+    address = os.environ.get("ADDRESS", "127.0.0.1")
+    try:
+        family, *_, place = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        raise CannotRun(f"ADDRESS={address} is no address of this machine: {error}") from error
+    with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((os.environ.get("ADDRESS", "127.0.0.1"), port))
-        except OSError:
-            return False
+            probe.bind(place)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return False
+            raise CannotRun(f"Port {port} of {address} can not be used: {error.strerror}") from error
     return True
 
 
@@ -138,10 +153,12 @@ def first_admin() -> list[str]:
 
     if User.objects.filter(is_active=True).exists():
         return []
-    password = secrets.token_urlsafe(9)
-    User.objects.create_superuser("admin", password=password)
+    password, name = secrets.token_urlsafe(9), "admin"
+    while User.objects.filter(username=name).exists():  # somebody who was switched off
+        name += "1"
+    User.objects.create_superuser(name, password=password)
     return [
-        f"Sign in as admin with the password {password}",
+        f"Sign in as {name} with the password {password}",
         "It is shown this once; change it under your name.",
     ]
 

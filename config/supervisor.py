@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import fcntl
+import logging
 import os
 import signal
 import subprocess
@@ -10,8 +11,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from config.programs import BASE_DIR, Program
 
@@ -19,6 +21,7 @@ STOP_SECONDS = 15
 # A program that ends this often within a minute will not recover by itself.
 MOST_RESTARTS = 5
 RESTART_WINDOW_SECONDS = 60
+_AS_IT_CAME: Any = {"encoding": "utf-8", "errors": "surrogateescape"}
 LOG_BYTES = 20 * 1000 * 1000
 PR_SET_PDEATHSIG = 1
 
@@ -69,14 +72,13 @@ class Supervisor:
         pump.start()
 
     def _pump(self, name: str, output: IO[bytes]) -> None:
-        path = self.logs / f"{name}.log"
-        if path.exists() and path.stat().st_size > LOG_BYTES:
-            path.replace(path.with_suffix(".log.1"))
-        with path.open("ab", buffering=0) as log, output:
-            for line in output:
-                log.write(line)
+        log = RotatingFileHandler(self.logs / f"{name}.log", maxBytes=LOG_BYTES, backupCount=1, **_AS_IT_CAME)
+        log.terminator = ""
+        with contextlib.closing(log), output:
+            for raw in output:
+                log.emit(logging.makeLogRecord({"msg": raw.decode(**_AS_IT_CAME)}))
                 if not self.is_stopping:
-                    self.show(f"{name:<14} | {line.decode(errors='replace').rstrip()}")
+                    self.show(f"{name:<14} | {raw.decode(errors='replace').rstrip()}")
 
     def watch(self) -> None:
         """Checks for ever."""
@@ -129,8 +131,11 @@ class AlreadyRunning(Exception):
 
 
 @contextlib.contextmanager
-def only_one(path: Path, note: str) -> Iterator[None]:
-    """Holds a lock for as long as the block runs; a killed holder's lock is free again at once."""
+def only_one(path: Path, note: str) -> Iterator[Callable[[str], None]]:
+    """Holds a lock for as long as the block runs; a killed holder's lock is free again at once.
+
+    Whoever finds it held is shown the note, which the block may write anew.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+") as lock:
         try:
@@ -138,7 +143,11 @@ def only_one(path: Path, note: str) -> Iterator[None]:
         except OSError as error:
             lock.seek(0)
             raise AlreadyRunning(lock.read().strip()) from error
-        lock.truncate(0)
-        lock.write(note)
-        lock.flush()
-        yield
+
+        def write(text: str) -> None:
+            lock.truncate(0)
+            lock.write(text)
+            lock.flush()
+
+        write(note)
+        yield write

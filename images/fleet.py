@@ -233,8 +233,13 @@ def _total(user: User, query: FleetQuery, copies: QuerySet[Copy]) -> tuple[int, 
 
 
 def ordered(query: FleetQuery, copies: QuerySet[Copy]) -> QuerySet[Copy]:
+    if query.sort == "host":
+        return copies.order_by("-host__name" if query.is_descending else "host__name", *_WITHIN_HOST)
     columns = (*(SORTS[query.sort] or SORTS["name"]), "id")
     return copies.order_by(*(_direction(column, query.is_descending) for column in columns))
+
+
+_WITHIN_HOST = ("repository", "tag", "id")
 
 
 def _direction(column: str, is_descending: bool) -> Any:
@@ -249,20 +254,20 @@ def _ids(query: FleetQuery, copies: QuerySet[Copy], start: int) -> list[int]:
 
 
 def _ids_by_host(user: User, query: FleetQuery, copies: QuerySet[Copy], start: int) -> list[int]:
-    """By the host's name, without sorting all copies by a joined column: host after host until the page is full."""
+    """By the host's name, without sorting all copies by a joined column: only those of the page's own hosts."""
     counts = dict(copies.order_by().values_list("host_id").annotate(count=Count("pk")))
     order = "-name" if query.is_descending else "name"
-    ids: list[int] = []
+    shown, before, reached = [], 0, 0
     for host_id in Host.objects.filter(pk__in=counts).order_by(order).values_list("pk", flat=True):
-        if start >= counts[host_id]:
-            start -= counts[host_id]
-            continue
-        own = copies.filter(host=host_id).order_by("repository", "tag", "id").values_list("pk", flat=True)
-        ids += own[start : start + PAGE_SIZE - len(ids)]
-        start = 0
-        if len(ids) >= PAGE_SIZE:
+        reached += counts[host_id]
+        if reached <= start:
+            before = reached
+        elif reached - counts[host_id] < start + PAGE_SIZE:
+            shown.append(host_id)
+        else:
             break
-    return ids
+    own = ordered(query, copies.filter(host__in=shown)).values_list("pk", flat=True)
+    return list(own[start - before : start - before + PAGE_SIZE])
 
 
 def rows_of(ids: Sequence[int]) -> list[Copy]:

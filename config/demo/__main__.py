@@ -27,9 +27,10 @@ def start() -> int:
 def demo(data: Path) -> None:
     if reason := engines.why_not():
         raise CannotRun(f"The demo starts engines of its own, and {reason}.\nWithout them: make run")
-    port = run.choose_port()
-    url = f"http://localhost:{port}/"
-    with run.locked(data, url), running_engines(data) as private, run.redis_for(data):
+    with run.locked(data) as announce, running_engines(data) as private, run.redis_for(data):
+        port = run.choose_port()
+        url = f"http://localhost:{port}/"
+        announce(url)
         run.prepare(data)
         from config.demo import seed
 

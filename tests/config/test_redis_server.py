@@ -75,9 +75,6 @@ def test_dead_server_is_noticed_and_can_be_started_again(server: RedisServer) ->
     assert is_answering(server.url)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="The server writes its address into its command line and is not known."
-)
 def test_server_that_a_killed_start_left_behind_is_ended_and_its_data_kept(server: RedisServer) -> None:
     stale = RedisServer(server.directory).start()
     assert stale.process

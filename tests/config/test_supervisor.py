@@ -164,7 +164,6 @@ def test_short_log_is_kept(supervisor: Watched) -> None:
     until(lambda: (supervisor.logs / "sleeper.log").read_text() == "before\nup\n")
 
 
-@pytest.mark.xfail(strict=True, reason="The size is looked at only when a program starts.")
 def test_log_of_a_program_that_runs_on_is_capped(
     supervisor: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -209,7 +209,6 @@ def test_copies_of_invisible_hosts_are_left_out(client: Client, api: Copy, group
         assert "vault" not in body
 
 
-@pytest.mark.xfail(strict=True, reason="The order by host is the list's own way and not that of the export.")
 def test_order_by_host_is_kept(client: Client, vera: User) -> None:
     for name, tag in (("zeta", "1"), ("alpha", "3"), ("mid", "2")):
         factories.make_copy(factories.make_host(name), f"acme/api:{tag}")
