@@ -314,7 +314,6 @@ def test_filtered_list_costs_the_same_however_much_matches(world: World, admin: 
     assert queries() == before
 
 
-@pytest.mark.xfail(strict=True, reason="One query for each host until the page is full: up to 50.")
 def test_list_by_host_costs_the_same_for_many_hosts(admin: User) -> None:
     client = Client()
     client.force_login(admin)
