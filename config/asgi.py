@@ -1,4 +1,4 @@
-"""What uvicorn serves: Django, and beside it the stream of live events."""
+"""What uvicorn serves: Django, and beside it live events and the bytes of archives."""
 
 import os
 import warnings
@@ -15,7 +15,7 @@ warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume sy
 _django = get_asgi_application()
 
 # Only now: models can not be imported before Django is set up.
-from images import streams  # noqa: E402
+from images import streams, transfers, upload_stream  # noqa: E402
 
 if TYPE_CHECKING:
     from images.streams import Message, Receive, Send
@@ -26,6 +26,10 @@ async def application(scope: "Message", receive: "Receive", send: "Send") -> Non
         await _lifespan(receive, send)
     elif scope["type"] == "http" and scope["path"] == "/events/":
         await streams.events(scope, receive, send)
+    elif scope["type"] == "http" and scope["path"].startswith("/transfers/"):
+        await transfers.transfers(scope, receive, send)
+    elif scope["type"] == "http" and scope["path"] == upload_stream.PATH:
+        await upload_stream.receive_upload(scope, receive, send)
     else:
         await _django(scope, receive, send)  # type: ignore[arg-type]
 

@@ -170,3 +170,7 @@ JOB_DAYS: int = env.int("JOB_DAYS", default=90)
 AUDIT_DAYS: int = env.int("AUDIT_DAYS", default=400)  # a review of a whole year finds all of it
 # How long a registry's word on a tag is good for; then it is asked again, by digest only.
 REMOTE_TAG_HOURS: int = env.int("REMOTE_TAG_HOURS", default=24)
+# Build contexts: web writes what people send, workers read it; both need the same folder.
+SPOOL_DIR: str = env.str("SPOOL_DIR", default=str(DATA_DIR / "spool"))
+CONTEXT_LIMIT_BYTES: int = env.int("CONTEXT_LIMIT_BYTES", default=4_000_000_000)
+GIT_ALLOWS_FILES: bool = env.bool("GIT_ALLOWS_FILES", default=False)  # file:// addresses; for tests

@@ -61,6 +61,7 @@ ACTIONS: dict[str, Text] = {
     "image.reveal": _("Show hidden values of an image"),
     "image.force": _("Remove images by force"),
     "job.cancel": _("Cancel a job"),
+    "upload.add": _("Send files for a build"),
     "policy.add": _("Add a policy"),
     "policy.edit": _("Edit a policy"),
     "policy.remove": _("Remove a policy"),

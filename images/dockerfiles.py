@@ -17,7 +17,8 @@ def bases(text: str, arguments: Mapping[str, str] | None = None) -> list[str]:
     `arguments` are build arguments: they replace the defaults of ARG before the first FROM. An image whose
     name hangs on an argument without a value is left out.
     """
-    given, values = dict(arguments or {}), {}
+    given = dict(arguments or {})
+    values: dict[str, str] = {}
     stages: set[str] = set()
     found: dict[str, None] = {}
     is_before_from = True

@@ -125,6 +125,11 @@ PROBLEMS: dict[str, Problem] = {
         _("The engine is in trouble: its store may be damaged or its disk full."),
         _("Read the engine's own log on that machine."),
     ),
+    "host_refused_info": Problem(
+        _("Something answers at %(address)s, but it does not let Drydock ask what it is."),
+        _("A proxy in front of the engine forbids it, or the engine is in trouble."),
+        _("Let “info” and “version” through there; its own words below say what was refused."),
+    ),
     "host_name_taken": Problem(_("There is a host named %(name)s already."), "", _("Choose another name.")),
     "host_not_engine": Problem(
         _("%(address)s answers, but it is not a Docker engine."),
@@ -444,16 +449,23 @@ PROBLEMS: dict[str, Problem] = {
         "",
         _("Choose another host."),
     ),
-    "copy_no_source": Problem(_("The host %(source)s is not registered any more.")),
+    "copy_no_source": Problem(
+        _("The host that the images come from is not registered any more, or you may not take images off it.")
+    ),
+    "copy_source_gone": Problem(
+        _("%(subject)s is not on the host any more that it was to come from."),
+        _("It was removed or its tag was moved since the page was made."),
+        _("Reload the page and choose again."),
+    ),
     "copy_source_lost": Problem(
-        _("The connection to %(host)s, where the images come from, was lost."),
+        _("The connection to the host that the images come from was lost."),
         _("Its engine stopped, was restarted or hangs, or the network between it and Drydock broke."),
-        _("Check that host, then start the copy again: what has arrived in full is kept."),
+        _("Check that host, then start the copy again: images that have arrived in full are kept."),
     ),
     "copy_target_lost": Problem(
         _("The connection to %(host)s, where the images go to, was lost."),
         _("Its engine stopped, was restarted or hangs, or the network between it and Drydock broke."),
-        _("Check that host, then start the copy again: what has arrived in full is kept."),
+        _("Check that host, then start the copy again: images that have arrived in full are kept."),
     ),
     "transfer_not_begun": Problem(
         _("No browser came for the transfer within %(seconds)s seconds."),

@@ -72,6 +72,10 @@ class JobContext:
     ) -> None:
         self._ended.set()
         self._watcher.join(timeout=10)
+        if self.stop:
+            # An operation that noticed by itself may be quicker than the cut; its request must end all the same.
+            for cut in self._cuts:
+                cut()
         try:
             # The log first: what is drawn names its chunks.
             self._flush()
@@ -123,7 +127,8 @@ class JobContext:
         """Says how far it is; told and written only now and then, and always when all is done."""
         self.check()
         now = time.monotonic()
-        self._meter.measure(done, now)
+        if unit != "steps":  # the next step may take a second or an hour: no rate, no time left
+            self._meter.measure(done, now)
         is_last = 0 < total <= done != self._sent_done
         with self._writing:
             self._unsaved = {"progress_done": done, "progress_total": total, "progress_unit": unit}
@@ -142,9 +147,8 @@ class JobContext:
     def _save(self) -> None:
         with self._writing:
             self._saved_at = time.monotonic()
-            values, self._unsaved = self._unsaved, {}
-            if self._detail:
-                values["detail"] = self._detail()
+            drawn = {"detail": self._detail()} if self._detail else {}
+            values, self._unsaved = self._unsaved | drawn, {}
             if values:
                 self._mine().update(progress_rate=self._meter.rate, **values)
 

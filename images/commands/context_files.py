@@ -53,7 +53,14 @@ class Member:
 
 
 END = bytes(2 * tarfile.BLOCKSIZE)
-_UNREADABLE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, zstandard.ZstdError, EOFError)
+_UNREADABLE = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    zstandard.ZstdError,
+    EOFError,
+)
 
 
 def file_members(path: Path, limit_bytes: int) -> Iterator[Member]:
@@ -190,7 +197,9 @@ _MAGIC = ((b"\x1f\x8b", "gzip"), (b"BZh", "bzip2"), (b"\xfd7zXZ\x00", "xz"), (b"
 
 def _inflated(stream: IO[bytes]) -> Any:
     """The stream, decompressed where its first bytes say so."""
-    buffered: Any = stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(cast("Any", stream), CHUNK)
+    buffered: Any = (
+        stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(cast("Any", stream), CHUNK)
+    )
     head = buffered.peek(8)[:8]
     kind = next((name for magic, name in _MAGIC if head.startswith(magic)), "")
     if kind == "gzip":
@@ -200,7 +209,9 @@ def _inflated(stream: IO[bytes]) -> Any:
     if kind == "xz":
         return io.BufferedReader(_Xz(buffered), CHUNK)
     if kind == "zstd":
-        return zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(buffered, read_across_frames=True)
+        return zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(
+            buffered, read_across_frames=True
+        )
     return buffered
 
 
@@ -274,7 +285,9 @@ def _zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Member | Non
     if info.is_dir():
         return Member(path, clean_info(path, tarfile.DIRTYPE, 0, stat.S_IMODE(mode) or 0o755), _nothing)
     if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise UserError("context_broken", raw=f"{info.filename}: encrypted, or compressed in a way that is not read")
+        raise UserError(
+            "context_broken", raw=f"{info.filename}: encrypted, or compressed in a way that is not read"
+        )
     if stat.S_ISLNK(mode):
         if info.file_size > LONGEST_LINK:
             raise UserError("context_unsafe", name=path[:200])

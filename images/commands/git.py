@@ -13,7 +13,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, cast
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -62,9 +61,23 @@ def fetched(url: str, ref: str, check: Callable[[], None], say: Callable[[str], 
         attributes.parent.mkdir(exist_ok=True)
         attributes.write_text("* -export-ignore -export-subst\n")
         say(f"git fetch --depth 1 {url} {ref or 'HEAD'}")
-        fetch = ["fetch", "--quiet", "--depth", "1", "--no-tags", "--no-recurse-submodules", "--", url, ref or "HEAD"]
+        fetch = [
+            "fetch",
+            "--quiet",
+            "--depth",
+            "1",
+            "--no-tags",
+            "--no-recurse-submodules",
+            "--",
+            url,
+            ref or "HEAD",
+        ]
         git.run(["-C", str(folder / "repository"), *fetch], check, FETCH_SECONDS, ref)
-        say(git.run(["-C", str(folder / "repository"), "log", "-1", "--format=%H %cI", "FETCH_HEAD"], check, 60))
+        say(
+            git.run(
+                ["-C", str(folder / "repository"), "log", "-1", "--format=%H %cI", "FETCH_HEAD"], check, 60
+            )
+        )
         yield lambda: git.members(folder / "repository")
 
 
@@ -127,7 +140,7 @@ class _Git:
         ) as process:  # fmt: skip
             try:
                 assert process.stdout
-                yield from tar_members(cast("IO[bytes]", process.stdout), settings.CONTEXT_LIMIT_BYTES)
+                yield from tar_members(process.stdout, settings.CONTEXT_LIMIT_BYTES)
                 process.stdout.read()  # the padding at the end, or git would die of a broken pipe
             finally:
                 if process.poll() is None:
@@ -136,7 +149,8 @@ class _Git:
 
 _SIGNS = (
     ("git_ref_missing", ("couldn't find remote ref", "not our ref", "upload-pack: not our ref")),
-    ("git_refused", ("authentication failed", "could not read username", "could not read password", "error: 403", "error: 401")),
+    ("git_refused", ("authentication failed", "could not read username", "could not read password", "error: 403",
+                     "error: 401")),
     ("git_not_found", ("not found", "does not exist", "does not appear to be a git repository",
                        "no such file or directory", "error: 404")),
     ("git_unreachable", ("could not resolve host", "failed to connect", "connection refused", "timed out",

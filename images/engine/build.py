@@ -8,7 +8,7 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,7 +63,7 @@ class BuildRequest:
 
 def build(
     engine: Engine, request: BuildRequest, context: Iterable[bytes], steps: Steps, *, host: str = ""
-) -> Iterator[list[Line]]:
+) -> Generator[list[Line]]:
     """Has the engine build; gives the log lines as they come, while `steps` follows.
 
     The image's ID is in `steps.image_id` at the end.
@@ -162,7 +162,7 @@ class _Watch:
                 continue
             try:
                 self._engine.ping(PING_SECONDS)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, the engine did not answer
                 missed += 1
                 if missed >= MOST_MISSED and not self._ended.is_set():
                     self._give_up(error)

@@ -8,7 +8,9 @@ from images.errors import UserError
 
 _EXIT = (
     re.compile(r"executor failed running \[(?P<step>.*?)\]: exit code: (?P<code>\d+)", re.DOTALL),
-    re.compile(r"process \"(?P<step>.*?)\" did not complete successfully: exit code: (?P<code>\d+)", re.DOTALL),
+    re.compile(
+        r"process \"(?P<step>.*?)\" did not complete successfully: exit code: (?P<code>\d+)", re.DOTALL
+    ),
     re.compile(r"The command '(?P<step>.*?)' returned a non-zero code: (?P<code>\d+)", re.DOTALL),
     re.compile(r"building at STEP \"(?P<step>.*?)\":.*exit status (?P<code>\d+)", re.DOTALL),
 )
@@ -18,13 +20,16 @@ _SYNTAX = re.compile(
     re.IGNORECASE,
 )
 _LINE = re.compile(r"(?:parse error (?:on )?line |Dockerfile:)(\d+)", re.IGNORECASE)
-_TARGET = re.compile(r"target stage \"?(\S+?)\"? could not be found|failed to reach build target (\S+)", re.IGNORECASE)
+_TARGET = re.compile(
+    r"target stage \"?(\S+?)\"? could not be found|failed to reach build target (\S+)", re.IGNORECASE
+)
 _NO_DOCKERFILE = re.compile(
     r"failed to read dockerfile|cannot locate specified dockerfile|no such file or directory.*dockerfile$"
     r"|dockerfile: no such file",
     re.IGNORECASE,
 )
 _NO_FILE = (
+    re.compile(r"/buildkit-mount\d+/(?P<file>[^:]+): lstat"),
     re.compile(r"\"/?(?P<file>[^\"]+)\":? not found"),
     re.compile(r"(?:COPY|ADD) failed:.*?stat (?P<file>\S+?): (?:file does not exist|no such file)"),
     re.compile(r"(?:COPY|ADD) failed: no source files"),
@@ -47,7 +52,9 @@ _NETWORK = re.compile(
     r"|could not find a version that satisfies the requirement .*\(from versions: none\)",
     re.IGNORECASE,
 )
-_BASE = re.compile(r"^(?:load metadata for |resolve image config for |FROM |docker-image://)(\S+)", re.IGNORECASE)
+_BASE = re.compile(
+    r"^(?:load metadata for |resolve image config for |FROM |docker-image://)(\S+)", re.IGNORECASE
+)
 _BASE_MISSING = frozenset({"image_not_found", "registry_unauthorized", "reference_invalid"})
 
 
@@ -66,9 +73,14 @@ def build_failure(text: str, steps: Steps, *, host: str = "") -> UserError:
     if found := _TARGET.search(text):
         return UserError("build_target_missing", raw=raw, target=found[1] or found[2])
     if _SESSION.search(text):
+        # A registry that asks who is there is answered through the session too.
+        if base := _named_base(steps.failed or steps.last):
+            return UserError("build_base_missing", raw=raw, subject=base, host=host)
         return UserError("build_needs_session", raw=raw)
     if found := _TOO_OLD.search(text):
-        return UserError("engine_too_old", raw=raw, host=host, option=found["option"] or found["flag"] or "BuildKit")
+        return UserError(
+            "engine_too_old", raw=raw, host=host, option=found["option"] or found["flag"] or "BuildKit"
+        )
     return _base(text, steps, host) or _file(text, raw) or failure(text, host=host)
 
 

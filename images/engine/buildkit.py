@@ -6,7 +6,7 @@ fields are passed over, as newer engines send more.
 """
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -67,7 +67,7 @@ def told(aux: str) -> Iterator[Told]:
         data = base64.b64decode(aux)
     except ValueError as error:
         raise Malformed(str(error)) from error
-    makers = {1: _vertex, 2: _status, 3: _log, 4: _warning}
+    makers: dict[int, Callable[[bytes], Told]] = {1: _vertex, 2: _status, 3: _log, 4: _warning}
     for number, value in fields(data):
         if number in makers and isinstance(value, bytes):
             yield makers[number](value)

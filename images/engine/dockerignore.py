@@ -1,12 +1,13 @@
 """Which files of a context a .dockerignore leaves out, by docker-py's rules applied to the names in an archive."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from docker.utils.build import Pattern, PatternMatcher
 from docker.utils.fnmatch import fnmatchcase
 
 
-class _Pattern(Pattern):  # type: ignore[misc]
+class _Pattern(Pattern):
     def match(self, filepath: str) -> bool:
         # docker-py's own compares without regard to case; engines and the docker CLI do not.
         return bool(fnmatchcase(filepath, self.cleaned_pattern))
@@ -18,7 +19,7 @@ class Ignore:
     def __init__(self, text: str, keep: Iterable[str] = ()) -> None:
         lines = [line.strip() for line in text.lstrip("\ufeff").splitlines()]
         patterns = [line for line in lines if line and not line.startswith("#")]
-        self._matcher = PatternMatcher([])
+        self._matcher: Any = PatternMatcher([])  # its annotations ask for paths, and it splits strings
         self._matcher.patterns = [
             pattern
             for pattern in map(_Pattern, [*patterns, "!.dockerignore", *(f"!{name}" for name in keep)])

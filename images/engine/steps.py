@@ -62,7 +62,7 @@ class Steps:
 
     def __init__(self, *, is_classic: bool = False) -> None:
         self.is_classic = is_classic
-        self.image_id = ""
+        self.image_id = ""  # what was built; "" until the builder has told
         self.steps: list[Step] = []
         self._by_key: dict[str, Step] = {}
         self._current: Step | None = None  # of the classic builder, which does one after the other
@@ -76,7 +76,9 @@ class Steps:
             return self.steps[-1]
         found = _STAGE.match(name)
         stage, rest = (found[1], found[2]) if found else ("", name)
-        step = Step(len(self.steps) + 1, (rest or name)[:NAME_LENGTH], kind or _kind(stage, rest), stage[:100])
+        step = Step(
+            len(self.steps) + 1, (rest or name)[:NAME_LENGTH], kind or _kind(stage, rest), stage[:100]
+        )
         step.state = state
         if state == "running":
             step.started_at = datetime.now(UTC)
@@ -158,7 +160,7 @@ class Steps:
         """At the end: what was not begun was not needed, or not reached. Gives the lines without an end."""
         left = [self._line(step, step.partial) for step in self.steps if step.partial]
         if self._current:
-            self._end_current("done" if is_built else "failed")
+            self._end_current("done" if is_built else "failed" if error else "stopped")
             self._current.error = self._current.error or error[:NAME_LENGTH]
         for step in self.steps:
             step.partial = ""

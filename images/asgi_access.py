@@ -1,0 +1,65 @@
+"""For raw ASGI endpoints: who asks, by the same checks that Django makes. Reads the database; call from a thread."""
+
+import io
+from contextlib import closing
+from importlib import import_module
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import get_user
+from django.core.exceptions import BadRequest, SuspiciousOperation
+from django.core.handlers.asgi import ASGIRequest
+from django.db import close_old_connections
+from django.http import HttpResponse
+from django.middleware.csrf import CsrfViewMiddleware
+
+from images.models import User
+
+
+class Refused(Exception):
+    """The status that the request is answered with."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+def sender_of(scope: Any) -> User:
+    """Who sends a request that changes something: session, Origin and CSRF token are checked.
+
+    Raises Refused: 400 not our host name, 401 nobody, 403 no token, or a password that is to be replaced.
+    """
+    close_old_connections()
+    try:
+        with closing(ASGIRequest(scope, io.BytesIO())) as request:
+            request.get_host()
+            user = _signed_in(request)
+            _check_csrf(request)
+            return user
+    except (SuspiciousOperation, BadRequest):
+        raise Refused(400) from None
+    finally:
+        close_old_connections()
+
+
+def _signed_in(request: ASGIRequest) -> User:
+    key = request.COOKIES.get(settings.SESSION_COOKIE_NAME, "")
+    request.session = import_module(settings.SESSION_ENGINE).SessionStore(key)
+    user = get_user(request) if key else None
+    if not isinstance(user, User) or not user.is_active:
+        raise Refused(401)
+    if user.must_change_password:
+        raise Refused(403)
+    return user
+
+
+def _check_csrf(request: ASGIRequest) -> None:
+    middleware = CsrfViewMiddleware(lambda request: HttpResponse())
+    middleware.process_request(request)
+    if middleware.process_view(request, _view, (), {}) is not None:
+        raise Refused(403)
+
+
+def _view(request: Any) -> HttpResponse:
+    """Stands for a view that the check applies to."""
+    raise NotImplementedError

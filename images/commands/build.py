@@ -1,0 +1,273 @@
+"""`docker build`: from a typed Dockerfile, from what was sent, or from a git repository."""
+
+import contextlib
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+
+from images import inventory
+from images.commands import git
+from images.commands.contexts import Members, Survey, archived, packed, survey, typed
+from images.dockerfiles import bases
+from images.engine import read
+from images.engine.build import BuildRequest, build
+from images.engine.steps import Step, Steps
+from images.engine.transfer import Layers, pull
+from images.errors import UserError
+from images.job_context import JobContext
+from images.jobs import job_start
+from images.models import Copy, Host, Job, Permission, Upload, User
+from images.operations import operation
+from images.references import InvalidReferenceError, parse
+from images.registries import credentials_of, registry_for
+from images.secrets import is_secret
+from images.uploads import upload_path
+
+DEADLINE_SECONDS = 6 * 3600
+LAYERS_SHOWN = 200
+_BASE_MISSING = frozenset({"image_not_found", "registry_unauthorized", "reference_invalid"})
+
+
+def build_start(
+    *,
+    by: User,
+    hosts: Iterable[Host],
+    dockerfile_text: str = "",
+    upload: Upload | None = None,
+    git_url: str = "",
+    branch: str = "",
+    folder: str = "",
+    dockerfile: str = "",
+    tags: Iterable[str] = (),
+    target: str = "",
+    build_args: Mapping[str, str] | None = None,
+    labels: Mapping[str, str] | None = None,
+    no_cache: bool = False,
+    pull: bool = False,
+    network: str = "",
+    platform: str = "",
+    builder: str = "",
+) -> list[Job]:
+    """One job per host, all of one batch. The caller has checked the permission to build on every host.
+
+    The context is `dockerfile_text` alone, an `upload` of the same person, or `git_url` with `branch`; `folder` is
+    the part of it that counts and `dockerfile` a path in there. `network` and `builder` ("buildkit", "classic")
+    may be empty: the engine's own. Raises UserError build_arg_secret, git_address, git_credentials, upload_gone.
+    """
+    if secret := next((name for name in build_args or {} if is_secret(name)), ""):
+        raise UserError("build_arg_secret", name=secret)
+    names = [_with_tag(tag) for tag in tags]
+    parameters: dict[str, Any] = {
+        "tags": names, "folder": folder, "dockerfile": dockerfile, "stage": target,
+        "build_args": dict(build_args or {}), "labels": dict(labels or {}), "no_cache": no_cache, "pull": pull,
+        "network": network, "platform": platform, "builder": builder,
+    }  # fmt: skip
+    if git_url:
+        git.address_check(git_url)
+        parameters |= {"context": "git", "git_url": git_url, "branch": branch}
+    elif upload:
+        if upload.created_by_id != by.pk or not upload_path(upload).exists():
+            raise UserError("upload_gone")
+        parameters |= {"context": "upload", "upload": str(upload.pk), "file": upload.name}
+    else:
+        parameters |= {"context": "typed", "dockerfile_text": dockerfile_text}
+    subject = names[0] if names else git_url or (upload.name if upload else "Dockerfile")
+    batch = uuid.uuid4()
+    return [
+        job_start(kind="build", host=host, by=by, parameters=parameters, batch=batch, subject=subject)
+        for host in hosts
+    ]
+
+
+def _with_tag(name: str) -> str:
+    return name if parse(name).tag else f"{name}:latest"
+
+
+@operation(
+    "build",
+    label=_("Build"),
+    permission=Permission.BUILD,
+    deadline_seconds=DEADLINE_SECONDS,
+    limit="most_builds",
+)
+def carry_out(context: JobContext) -> dict[str, Any]:
+    """Builds, and says what came of it: the image, its names, and the bytes that each step added."""
+    parameters, engine, host = context.job.parameters, context.engine, context.host
+    steps = Steps(is_classic=_is_classic(context))
+    figures: dict[str, Any] = {}
+    context.draw(lambda: {"steps": _drawn(context, steps), "context": figures})
+    before = {name: read.find_image(engine, name) for name in parameters["tags"]}
+    try:
+        with _members(context, steps) as members:
+            found = survey(members, folder=parameters["folder"], dockerfile=parameters["dockerfile"])
+            figures |= found.as_json()
+            if found.dockerfile_text is None:
+                raise UserError("build_dockerfile_missing")
+            pulled = _bases_pull(context, steps, found.dockerfile_text)
+            _build(context, steps, members, found, pulls=parameters["pull"] and not pulled)
+    finally:
+        # Whatever ended it, no step is under way any more.
+        steps.close(is_built=bool(steps.image_id) and steps.failed is None and context.stop is None)
+    names = [steps.image_id, *parameters["tags"]]
+    inventory.images_refresh(host, names, engine, again=host.store_kind == "containerd")
+    inventory.recount(host)
+    return _what_came(context, steps.image_id, {name: old.engine_id for name, old in before.items() if old})
+
+
+def _is_classic(context: JobContext) -> bool:
+    builder, host = context.job.parameters["builder"], context.host
+    kind = host.engine_kind or read.info(context.engine).engine_kind
+    if builder == "buildkit" and kind == "podman":
+        raise UserError("engine_too_old", host=host.name, option="BuildKit")
+    return builder == "classic" or kind == "podman"
+
+
+@contextlib.contextmanager
+def _members(context: JobContext, steps: Steps) -> Iterator[Members]:
+    """The context's files, wherever they come from."""
+    parameters = context.job.parameters
+    if parameters["context"] == "typed":
+        yield typed(parameters["dockerfile_text"])
+    elif parameters["context"] == "upload":
+        path = upload_path(uuid.UUID(parameters["upload"]))
+        if not path.exists():
+            raise UserError("upload_gone")
+        yield archived(path)
+    else:
+        step = steps.add("fetch", parameters["git_url"], kind="fetch", state="running")
+        context.progress(0, 0, "steps")
+
+        def say(line: str) -> None:
+            step.line_count += 1
+            context.log(line, step.number)
+
+        with (
+            _failing(steps, step),
+            git.fetched(parameters["git_url"], parameters["branch"], context.check, say) as members,
+        ):
+            steps.finish(step)
+            yield members
+
+
+@contextlib.contextmanager
+def _failing(steps: Steps, step: Step) -> Iterator[None]:
+    """Marks the step as the one that failed, if it is still under way."""
+    try:
+        yield
+    except UserError as error:
+        if step.state == "running":
+            steps.finish(step, "failed", str(error))
+        raise
+
+
+def _bases_pull(context: JobContext, steps: Steps, dockerfile: str) -> bool:
+    """Pulls base images first: builders without a session can not sign in. Whether all of them were pulled.
+
+    Only what needs it: with an account that fits and not here yet, or everything when that is asked for.
+    """
+    parameters = context.job.parameters
+    wanted = [name for name in bases(dockerfile, parameters["build_args"]) if _is_reference(name)]
+    private = {name: registry for name in wanted if (registry := registry_for(name))}
+    if not private:
+        return False
+    for name in wanted if parameters["pull"] else list(private):
+        if parameters["pull"] or read.find_image(context.engine, name) is None:
+            _base_pull(context, steps, name)
+    return True
+
+
+def _is_reference(name: str) -> bool:
+    try:
+        return bool(parse(name))
+    except InvalidReferenceError:
+        return False
+
+
+def _base_pull(context: JobContext, steps: Steps, name: str) -> None:
+    parsed, registry = parse(name), registry_for(name)
+    step = steps.add(f"base {name}", name, kind="base", state="running")
+    layers = Layers()
+    with _failing(steps, step):
+        try:
+            for line in pull(
+                context.engine, parsed.repository, tag=parsed.digest or parsed.tag or "latest",
+                platform=context.job.parameters["platform"], credentials=credentials_of(registry), subject=name,
+                host=context.host.name, registry=parsed.registry,
+            ):  # fmt: skip
+                if not layers.take(line) and line.text:
+                    _say(context, [(step.number, line.text)])
+                step.parts["layers"] = (layers.done_bytes, layers.total_bytes)
+                _tell(context, steps)
+        except UserError as error:
+            if error.code in _BASE_MISSING:
+                raise UserError("build_base_missing", raw=error.raw, **error.values) from error
+            raise
+    steps.finish(step)
+
+
+def _build(context: JobContext, steps: Steps, members: Members, found: Survey, *, pulls: bool) -> None:
+    parameters = context.job.parameters
+    request = BuildRequest(
+        tags=parameters["tags"], dockerfile=found.dockerfile, target=parameters["stage"],
+        build_args=parameters["build_args"], labels=parameters["labels"], no_cache=parameters["no_cache"],
+        pull=pulls, network=parameters["network"], platform=parameters["platform"],
+        is_classic=steps.is_classic,
+    )  # fmt: skip
+    body = _sent(context, steps, packed(members, found), found)
+    # Closed when the job is to end: that cuts the connection, which cancels the build.
+    with contextlib.closing(build(context.engine, request, body, steps, host=context.host.name)) as lines:
+        for told in lines:
+            _say(context, told)
+            _tell(context, steps)
+
+
+def _sent(context: JobContext, steps: Steps, chunks: Iterator[bytes], found: Survey) -> Iterator[bytes]:
+    """The context's bytes, counted as they go out. Headers come on top, so the size is a little less than is sent."""
+    step = steps.add("context", "context", kind="context", state="running")
+    done = 0
+    for chunk in chunks:
+        context.check()
+        yield chunk
+        done += len(chunk)
+        step.parts["context"] = (done, max(found.sent_bytes, done))
+        _tell(context, steps)
+    step.parts["context"] = (done, done)
+    steps.finish(step)
+    _tell(context, steps)
+
+
+def _say(context: JobContext, lines: Iterable[tuple[int, str]]) -> None:
+    for number, line in lines:
+        context.log(line, number)
+
+
+def _tell(context: JobContext, steps: Steps) -> None:
+    over = sum(step.state in ("done", "cached") for step in steps.steps)
+    context.progress(over, len(steps.steps), "steps")
+
+
+def _drawn(context: JobContext, steps: Steps) -> list[dict[str, Any]]:
+    return [
+        step | ({"chunks": chunks} if (chunks := context.log_chunks(step["n"])) else {})
+        for step in steps.as_json()
+    ]
+
+
+def _what_came(context: JobContext, engine_id: str, before: dict[str, str]) -> dict[str, Any]:
+    content = read.content(context.engine, engine_id)
+    copy = (
+        Copy.objects.filter(host=context.host, engine_id=engine_id).values("image_id", "size_bytes").first()
+    )
+    layers = [{"by": step.created_by[:400], "bytes": step.size_bytes} for step in content.history]
+    return {
+        "engine_id": engine_id,
+        "image": copy["image_id"] if copy else None,
+        "total_bytes": copy["size_bytes"] if copy else sum(layer["bytes"] for layer in layers),
+        "references": context.job.parameters["tags"],
+        "layers": layers[-LAYERS_SHOWN:],
+        "moved": {name: old for name, old in before.items() if old != engine_id},
+        "built_at": datetime.now(UTC).isoformat(),
+    }

@@ -1,0 +1,480 @@
+"""Builds on a real engine with both builders, and everything that can go wrong produced for real."""
+
+import contextlib
+import io
+import os
+import signal
+import subprocess
+import tarfile
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+import zstandard
+from django.test import override_settings
+
+from config.demo import images as demo
+from config.demo.engines import PrivateEngine
+from config.demo.images import Image, Layer
+from images import jobs, uploads
+from images.commands.build import build_start
+from images.engine import build as engine_build
+from images.errors import UserError
+from images.jobs import job_cancel, job_carry_out
+from images.models import Copy, Host, Job, JobState, Reference, Registry, Upload, User
+from tests import factories
+from tests.conftest import closing
+from tests.engine.freed import registered
+from tests.engine.workers import wait_for
+from tests.registry import PASSWORD, USERNAME, PrivateRegistry
+
+pytestmark = [pytest.mark.engine, pytest.mark.django_db(transaction=True)]
+
+BASE = "shop/tools:1"
+"""A base image with a shell; a typed Dockerfile has nothing to copy one from."""
+
+
+@pytest.fixture(autouse=True)
+def spool(tmp_path: Path, settings: Any) -> Path:
+    settings.SPOOL_DIR = str(tmp_path / "spool")
+    return tmp_path / "spool"
+
+
+@pytest.fixture
+def host(engine: PrivateEngine) -> Host:
+    with engine.client() as api:
+        demo.load(api, Image([BASE], [Layer("tools", tools=True)], config={"Env": ["PATH=/bin"]}))
+    return registered(engine.address)
+
+
+@pytest.fixture
+def person() -> User:
+    return factories.make_user()
+
+
+def built(host: Host, person: User, **options: Any) -> Job:
+    [job] = build_start(by=person, hosts=[host], network="none", **options)
+    job_carry_out(job.pk)
+    return Job.objects.get(pk=job.pk)
+
+
+def steps(job: Job) -> dict[str, str]:
+    """Of each instruction, what became of it."""
+    return {step["name"]: step["state"] for step in job.detail["steps"] if step["kind"] == "step"}
+
+
+def log(job: Job) -> str:
+    return "".join(job.log.values_list("text", flat=True))
+
+
+def archive(files: dict[str, str], kind: str = "tar") -> bytes:
+    buffer = io.BytesIO()
+    if kind == "zip":
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as made:
+            for name, text in files.items():
+                made.writestr(name, text)
+        return buffer.getvalue()
+    mode: Any = {"gz": "w:gz", "xz": "w:xz", "bz2": "w:bz2"}.get(kind, "w")
+    with tarfile.open(fileobj=buffer, mode=mode) as packed:
+        for name, text in files.items():
+            info = tarfile.TarInfo(name)
+            info.size, info.mode = len(text.encode()), 0o644
+            packed.addfile(info, io.BytesIO(text.encode()))
+    return zstandard.compress(buffer.getvalue()) if kind == "zst" else buffer.getvalue()
+
+
+def sent(person: User, data: bytes, name: str = "context.tar") -> Upload:
+    upload = uploads.upload_begin(by=person, name=name)
+    uploads.upload_path(upload).write_bytes(data)
+    return uploads.upload_end(upload, len(data))
+
+
+STAGES = f"""
+FROM {BASE} AS build
+ARG VERSION=none
+RUN echo built $VERSION > /out; echo said $VERSION
+FROM scratch AS extra
+COPY --from=build /bin/busybox /extra
+FROM scratch AS final
+COPY --from=build /out /out
+LABEL own=1
+"""
+
+
+def test_build_of_stages_with_arguments_labels_and_several_tags(
+    engine: PrivateEngine, host: Host, person: User
+) -> None:
+    job = built(
+        host, person, dockerfile_text=STAGES, tags=["shop/api:1", "shop/api:latest", "other/name"],
+        build_args={"VERSION": "7"}, labels={"org.team": "shop"},
+    )  # fmt: skip
+    assert job.state == JobState.SUCCEEDED, job.error_raw
+    assert "said 7" in log(job)
+    tags = Reference.objects.filter(host=host, copy__engine_id=job.result["engine_id"])
+    assert {reference.name for reference in tags} == {"shop/api:1", "shop/api:latest", "other/name:latest"}
+    with engine.client() as api:
+        raw: Any = api
+        labels = raw.inspect_image("shop/api:1")["Config"]["Labels"]
+    assert labels == {"own": "1", "org.team": "shop"}
+    copy = Copy.objects.get(host=host, engine_id=job.result["engine_id"])
+    assert job.result["image"] == copy.image_id
+    assert [layer["bytes"] for layer in job.result["layers"] if "COPY" in layer["by"]] == [len("built 7\n")]
+    assert job.result["total_bytes"] == copy.size_bytes == len("built 7\n")
+
+
+def test_target_stage_is_the_one_that_is_built(engine: PrivateEngine, host: Host, person: User) -> None:
+    job = built(host, person, dockerfile_text=STAGES, tags=["shop/api:1"], target="extra")
+    assert job.state == JobState.SUCCEEDED, job.error_raw
+    with engine.client() as api:
+        raw: Any = api
+        assert raw.inspect_image("shop/api:1")["Size"] > 500_000
+
+
+@pytest.mark.parametrize("builder", ["buildkit", "classic"])
+def test_second_build_takes_its_steps_from_the_cache_unless_told_not_to(
+    host: Host, person: User, builder: str
+) -> None:
+    text = f"FROM {BASE}\nRUN echo one > /one\nRUN echo two > /two\n"
+    first = built(host, person, dockerfile_text=text, tags=["shop/api:1"], builder=builder)
+    again = built(host, person, dockerfile_text=text, tags=["shop/api:1"], builder=builder)
+    fresh = built(host, person, dockerfile_text=text, tags=["shop/api:1"], builder=builder, no_cache=True)
+    runs = [[state for name, state in steps(job).items() if "RUN" in name] for job in (first, again, fresh)]
+    assert runs == [["done", "done"], ["cached", "cached"], ["done", "done"]]
+    assert again.result["engine_id"] == first.result["engine_id"] != fresh.result["engine_id"]
+    assert fresh.result["moved"] == {"shop/api:1": first.result["engine_id"]}
+
+
+@pytest.mark.parametrize("builder", ["buildkit", "classic"])
+def test_step_that_fails_is_named_with_its_exit_code_and_its_log(
+    host: Host, person: User, builder: str
+) -> None:
+    text = f"FROM {BASE}\nRUN echo fine\nRUN echo before; exit 3\nRUN echo never\n"
+    job = built(host, person, dockerfile_text=text, tags=["shop/api:1"], builder=builder)
+    assert (job.state, job.error_code) == (JobState.FAILED, "build_step_failed")
+    assert job.error_values["exit_code"] == "3"
+    assert job.error_values["step"] == "RUN echo before; exit 3"
+    [failed] = [step for step in job.detail["steps"] if step["state"] == "failed"]
+    assert failed["name"] == "RUN echo before; exit 3"
+    chunks = job.log.filter(pk__in=failed["chunks"]).values_list("text", flat=True)
+    assert "".join(chunks) == f"#{failed['n']} before\n"
+    assert "never" not in log(job)
+    assert not Reference.objects.filter(host=host, repository="shop/api").exists()
+
+
+@pytest.mark.parametrize("builder", ["buildkit", "classic"])
+def test_dockerfile_that_can_not_be_read_is_said_with_its_line(
+    host: Host, person: User, builder: str
+) -> None:
+    job = built(host, person, dockerfile_text="FROM scratch\n\nRUNN make\n", builder=builder)
+    assert job.error_code == "build_syntax"
+    assert (job.error_values["line"], job.error_values["detail"]) == ("3", "unknown instruction: RUNN")
+
+
+@pytest.mark.parametrize("builder", ["buildkit", "classic"])
+def test_step_that_reaches_no_package_source_is_said(host: Host, person: User, builder: str) -> None:
+    text = f"FROM {BASE}\nRUN busybox wget http://deb.debian.org/debian/\n"
+    job = built(host, person, dockerfile_text=text, builder=builder)
+    assert job.error_code == "build_network"
+    assert "deb.debian.org" in job.error_values["line"]
+
+
+@pytest.mark.registry
+@pytest.mark.parametrize("builder", ["buildkit", "classic"])
+def test_base_that_does_not_exist_is_said(
+    host: Host, person: User, make_registry: Callable[..., PrivateRegistry], builder: str
+) -> None:
+    name = f"{make_registry().host}/shop/nothing:1"
+    job = built(host, person, dockerfile_text=f"FROM {name}\nRUN true\n", builder=builder)
+    assert (job.error_code, job.error_values["subject"]) == ("build_base_missing", name)
+
+
+def test_base_of_a_registry_that_nobody_knows_is_said(host: Host, person: User) -> None:
+    job = built(host, person, dockerfile_text="FROM registry.invalid/shop/api:1\nRUN true\n")
+    assert (job.error_code, job.error_values["registry"]) == ("registry_dns", "registry.invalid")
+
+
+@pytest.mark.registry
+@pytest.mark.parametrize("builder", ["buildkit", "classic"])
+def test_private_base_is_pulled_with_the_account_that_fits(
+    engine: PrivateEngine,
+    host: Host,
+    person: User,
+    make_registry: Callable[..., PrivateRegistry],
+    builder: str,
+) -> None:
+    registry = make_registry(with_password=True)
+    name = f"{registry.host}/shop/base:1"
+    with engine.client() as api:
+        raw: Any = api
+        api.tag(BASE, f"{registry.host}/shop/base", "1")
+        auth = {"username": USERNAME, "password": PASSWORD}
+        assert not [
+            line for line in raw.push(name, stream=True, decode=True, auth_config=auth) if "error" in line
+        ]
+        api.remove_image(name)
+        api.remove_image(BASE)
+    text = f"ARG TAG=0\nFROM {registry.host}/shop/base:$TAG\nRUN echo ok > /ok\n"
+    refused = built(host, person, dockerfile_text=text, build_args={"TAG": "1"}, builder=builder)
+    assert (refused.state, refused.error_code) == (JobState.FAILED, "build_base_missing")
+    Registry.objects.create(name="shop", prefix=registry.host, username=USERNAME, password=PASSWORD)
+    options: Any = {"dockerfile_text": text, "build_args": {"TAG": "1"}, "builder": builder}
+    for pulls in (False, True):
+        job = built(host, person, pull=pulls, **options)
+        assert job.state == JobState.SUCCEEDED, job.error_raw
+        assert [step["name"] for step in job.detail["steps"] if step["kind"] == "base"] == [name]
+        assert PASSWORD not in str(job.parameters) + str(job.detail) + log(job)
+    again = built(host, person, **options)
+    assert not [step for step in again.detail["steps"] if step["kind"] == "base"], "it is here by now"
+
+
+@pytest.mark.parametrize(("name", "said"), [("nothing", "nothing"), ("app/nothing", "app")])
+def test_file_that_is_not_in_the_context_is_said(host: Host, person: User, name: str, said: str) -> None:
+    job = built(host, person, dockerfile_text=f"FROM scratch\nCOPY {name} /x\n")
+    assert (job.error_code, job.error_values.get("file")) == ("build_file_missing", said), job.error_raw
+
+
+def test_target_that_is_no_stage_is_said(host: Host, person: User) -> None:
+    job = built(host, person, dockerfile_text=STAGES, target="nope")
+    assert (job.error_code, job.error_values["target"]) == ("build_target_missing", "nope")
+
+
+def test_classic_builder_says_what_it_can_not_do(host: Host, person: User) -> None:
+    text = f"FROM {BASE}\nRUN --mount=type=cache,target=/x true\n"
+    assert built(host, person, dockerfile_text=text, builder="buildkit").state == JobState.SUCCEEDED
+    job = built(host, person, dockerfile_text=text, builder="classic")
+    assert (job.error_code, job.error_values["option"]) == ("engine_too_old", "--mount")
+
+
+def test_secret_mount_needs_what_drydock_has_not(host: Host, person: User) -> None:
+    text = f"FROM {BASE}\nRUN --mount=type=secret,id=x cat /run/secrets/x\n"
+    assert built(host, person, dockerfile_text=text).error_code == "build_needs_session"
+
+
+def test_build_argument_that_looks_like_a_secret_is_refused(host: Host, person: User) -> None:
+    with pytest.raises(UserError) as refused:
+        build_start(by=person, hosts=[host], dockerfile_text=STAGES, build_args={"NPM_TOKEN": "hush"})
+    assert (refused.value.code, refused.value.values) == ("build_arg_secret", {"name": "NPM_TOKEN"})
+    assert not Job.objects.exists()
+
+
+FILES = {
+    "Dockerfile": "FROM scratch\nCOPY . /\n",
+    "app/main.py": "print(1)\n",
+    "app/secret.env": "x" * 1000,
+    "node_modules/lib/index.js": "y" * 5000,
+    "docs/readme.md": "z" * 100,
+    ".dockerignore": "# comment\nnode_modules\n**/*.env\ndocs/*\n!docs/readme.md\nDockerfile\n",
+}
+
+
+def content_of(engine: PrivateEngine, name: str) -> set[str]:
+    """The files in the image's layers."""
+    with engine.client() as api:
+        outer = tarfile.open(fileobj=io.BytesIO(b"".join(api.get_image(name))))  # noqa: SIM115
+    found: set[str] = set()
+    for member in outer.getmembers():
+        if member.name.endswith("layer.tar") and (file := outer.extractfile(member)):
+            with tarfile.open(fileobj=io.BytesIO(file.read())) as layer:
+                found |= {each.name for each in layer.getmembers() if each.isreg()}
+    return found
+
+
+@pytest.mark.parametrize("kind", ["tar", "gz", "xz", "bz2", "zst", "zip"])
+def test_context_of_an_archive_without_what_dockerignore_leaves_out(
+    engine: PrivateEngine, host: Host, person: User, kind: str
+) -> None:
+    upload = sent(person, archive(FILES, kind))
+    assert upload.summary["ignored_count"] == 2
+    assert upload.summary["ignored_bytes"] == 6000
+    job = built(host, person, upload=upload, tags=["shop/files:1"])
+    assert job.state == JobState.SUCCEEDED, (job.error_code, job.error_raw)
+    assert content_of(engine, "shop/files:1") == {
+        "Dockerfile",
+        ".dockerignore",
+        "app/main.py",
+        "docs/readme.md",
+    }
+    assert job.detail["context"]["sent_count"] == 4
+
+
+def test_archive_of_one_folder_means_that_folder_and_dockerfile_may_lie_elsewhere(
+    engine: PrivateEngine, host: Host, person: User
+) -> None:
+    files = {"project/a.txt": "a", "project/docker/prod.Dockerfile": "FROM scratch\nCOPY a.txt /\n"}
+    upload = sent(person, archive(files))
+    assert (upload.summary["folder"], upload.summary["dockerfile"]) == ("project", "docker/prod.Dockerfile")
+    job = built(host, person, upload=upload, tags=["shop/files:1"])
+    assert job.state == JobState.SUCCEEDED, (job.error_code, job.error_raw)
+    assert content_of(engine, "shop/files:1") == {"a.txt"}
+    missing = built(host, person, upload=upload, dockerfile="Dockerfile.none")
+    assert missing.error_code == "build_dockerfile_missing"
+
+
+def test_upload_that_is_gone_or_another_persons_is_not_built(host: Host, person: User) -> None:
+    upload = sent(person, archive(FILES))
+    with pytest.raises(UserError, match="not there any more"):
+        build_start(by=factories.make_user(), hosts=[host], upload=upload)
+    [job] = build_start(by=person, hosts=[host], upload=upload)
+    uploads.upload_path(upload).unlink()
+    job_carry_out(job.pk)
+    assert Job.objects.get(pk=job.pk).error_code == "upload_gone"
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> str:
+    """A bare repository with a branch, behind file://."""
+    work, bare = tmp_path / "work", tmp_path / "shop.git"
+    environment = os.environ | {
+        "GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b", "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@b",
+    }  # fmt: skip
+
+    def git(*arguments: str) -> None:
+        subprocess.run(["git", "-C", str(work), *arguments], check=True, capture_output=True, env=environment)
+
+    (work / "api").mkdir(parents=True)
+    git("init", "-q", "-b", "main")
+    (work / "api" / "Dockerfile").write_text("FROM scratch\nCOPY . /\n")
+    (work / "api" / "main.txt").write_text("main")
+    (work / ".gitattributes").write_text("Dockerfile export-ignore\n")
+    (work / "api" / "link").symlink_to("/etc/passwd")
+    git("add", "-A")
+    git("commit", "-qm", "one")
+    git("checkout", "-q", "-b", "feature/x")
+    (work / "api" / "feature.txt").write_text("feature")
+    git("add", "-A")
+    git("commit", "-qm", "two")
+    git("checkout", "-q", "main")
+    git("clone", "-q", "--bare", str(work), str(bare))
+    return f"file://{bare}"
+
+
+@override_settings(GIT_ALLOWS_FILES=True)
+def test_context_of_a_git_repository_with_branch_and_folder(
+    engine: PrivateEngine, host: Host, person: User, repository: str, spool: Path
+) -> None:
+    options: Any = {"git_url": repository, "folder": "api", "tags": ["shop/git:1"]}
+    job = built(host, person, branch="feature/x", **options)
+    assert job.state == JobState.SUCCEEDED, (job.error_code, job.error_raw)
+    assert content_of(engine, "shop/git:1") == {"Dockerfile", "main.txt", "feature.txt"}
+    assert built(host, person, **options).state == JobState.SUCCEEDED
+    assert content_of(engine, "shop/git:1") == {"Dockerfile", "main.txt"}
+    missing = built(host, person, branch="nope", **options)
+    assert (missing.error_code, missing.error_values["ref"]) == ("git_ref_missing", "nope")
+    assert built(host, person, git_url=repository, folder="nope").error_code == "context_folder_missing"
+    assert built(host, person, git_url=f"{repository}x").error_code == "git_not_found"
+    assert not list(spool.iterdir()), "nothing of a clone is left"
+
+
+def test_git_address_that_is_not_https_or_holds_a_password_is_refused(host: Host, person: User) -> None:
+    for url, code in {
+        "file:///etc": "git_address", "ssh://git@machine/x": "git_address", "--upload-pack=x": "git_address",
+        "ext::sh -c id": "git_address", "https://me:hush@machine/x.git": "git_credentials",
+    }.items():  # fmt: skip
+        with pytest.raises(UserError) as refused:
+            build_start(by=person, hosts=[host], git_url=url)
+        assert refused.value.code == code
+        assert "hush" not in str(refused.value.values)
+
+
+def test_git_machine_that_is_not_there_is_said(host: Host, person: User) -> None:
+    assert built(host, person, git_url="https://127.0.0.1:9/x.git").error_code == "git_unreachable"
+    assert built(host, person, git_url="https://machine.invalid/x.git").error_code == "git_unreachable"
+
+
+SLEEP = f"FROM {BASE}\nRUN echo asleep; sleep 987654\n"
+
+
+def sleepers() -> list[str]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            command = (entry / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if b"987654" in command and b"sleep" in command[0]:
+            found.append(entry.name)
+    return found
+
+
+@pytest.fixture
+def no_sleepers() -> Iterator[None]:
+    """A step of BuildKit outlives an engine that was killed: it is nobody's child then."""
+    yield
+    for pid in sleepers():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(pid), signal.SIGKILL)
+
+
+@pytest.mark.usefixtures("no_sleepers")
+@pytest.mark.parametrize("builder", ["buildkit", "classic"])
+def test_cancel_ends_the_build_in_the_engine(
+    engine: PrivateEngine, host: Host, person: User, builder: str
+) -> None:
+    [job] = build_start(by=person, hosts=[host], network="none", dockerfile_text=SLEEP, builder=builder)
+    thread = threading.Thread(target=closing(job_carry_out), args=(job.pk,))
+    thread.start()
+    wait_for(sleepers, 20)
+    job.refresh_from_db()
+    job_cancel(by=person, job=job)
+    thread.join(15)
+    job.refresh_from_db()
+    assert not thread.is_alive()
+    assert job.state == JobState.CANCELLED
+    assert "stopped" in steps(job).values()
+    wait_for(lambda: not sleepers(), 15)
+    with engine.client() as api:
+        wait_for(lambda: not api.containers(all=True), 15)
+    after = built(host, person, dockerfile_text=f"FROM {BASE}\nRUN echo again\n", builder=builder)
+    assert after.state == JobState.SUCCEEDED, after.error_raw
+
+
+def test_engine_that_hangs_in_the_middle_is_given_up(engine: PrivateEngine, host: Host, person: User) -> None:
+    with (
+        mock.patch.object(engine_build, "PING_EVERY_SECONDS", 0.5),
+        mock.patch.object(engine_build, "PING_SECONDS", 0.5),
+    ):
+        [job] = build_start(by=person, hosts=[host], network="none", dockerfile_text=SLEEP)
+        thread = threading.Thread(target=closing(job_carry_out), args=(job.pk,))
+        thread.start()
+        wait_for(sleepers, 20)
+        time.sleep(2)
+        assert Job.objects.get(pk=job.pk).state == JobState.RUNNING, "a silent step is no hung engine"
+        engine.pause()
+        try:
+            thread.join(20)
+        finally:
+            engine.cont()
+    job.refresh_from_db()
+    assert (job.state, job.error_code) == (JobState.FAILED, "host_timeout")
+    wait_for(lambda: not sleepers(), 15)
+
+
+@pytest.mark.usefixtures("no_sleepers")
+def test_engine_that_dies_in_the_middle_is_said(engine: PrivateEngine, host: Host, person: User) -> None:
+    [job] = build_start(by=person, hosts=[host], network="none", dockerfile_text=SLEEP)
+    thread = threading.Thread(target=closing(job_carry_out), args=(job.pk,))
+    thread.start()
+    wait_for(sleepers, 20)
+    engine.kill()
+    thread.join(20)
+    job.refresh_from_db()
+    assert (job.state, job.error_code) == (JobState.FAILED, "host_gone")
+    engine.stop()
+
+
+def test_build_whose_worker_was_lost_is_not_repeated(host: Host, person: User) -> None:
+    [job] = build_start(by=person, hosts=[host], dockerfile_text=SLEEP)
+    assert jobs.job_claim(job.pk)
+    from tests.engine.test_workers import silence
+
+    silence(job)
+    from django.utils import timezone
+
+    jobs.jobs_reap(timezone.now())
+    job.refresh_from_db()
+    assert (job.state, job.error_code) == (JobState.LOST, "job_lost")
