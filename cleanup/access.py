@@ -28,6 +28,11 @@ def visible_policies(user: User, permission: Permission | str = Permission.VIEW)
     return Policy.objects.filter(Q(all_hosts=True) | Exists(groups) | Exists(hosts))
 
 
+def listed_policies(user: User) -> QuerySet[Policy]:
+    """Visible policies that people made; without those that stand behind a prune of one host."""
+    return visible_policies(user).filter(is_one_off=False)
+
+
 def visible_plans(user: User) -> QuerySet[Plan]:
     """Plans with a host in sight; one still in the making, or without hosts, goes by its policy."""
     scope = access.host_scope(user, Permission.VIEW)
@@ -104,9 +109,15 @@ def _require(is_allowed: bool, permission: Permission | str) -> None:
         )
 
 
-def access_policy(user: User, pk: int, permission: Permission | str = Permission.VIEW) -> Policy:
-    """The policy, or Http404 when invisible, PermissionDenied when visible but not allowed."""
-    policy = visible_policies(user).filter(pk=pk).first()
+def access_policy(
+    user: User, pk: int, permission: Permission | str = Permission.VIEW, *, one_off: bool = False
+) -> Policy:
+    """The policy, or Http404 when invisible, PermissionDenied when visible but not allowed.
+
+    What stands behind a prune has no page of its own; only a new preview of it (`one_off`) may be asked for.
+    """
+    policies = visible_policies(user) if one_off else listed_policies(user)
+    policy = policies.filter(pk=pk).first()
     if policy is None:
         raise Http404
     _require(permission == Permission.VIEW or can_on_policy(user, policy, permission), permission)

@@ -97,7 +97,7 @@ class RunFilterForm(StyledForm):
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.user = user
-        self.fields["policy"].queryset = access.visible_policies(user)  # type: ignore[attr-defined]
+        self.fields["policy"].queryset = access.listed_policies(user)  # type: ignore[attr-defined]
         self.fields["host"].queryset = Host.objects.visible_to(user)  # type: ignore[attr-defined]
 
     def listed(self) -> QuerySet[Run]:

@@ -166,6 +166,22 @@ class Dangling(Rule):
 
 @register
 @dataclass(frozen=True)
+class Unused(Rule):
+    """No container of any state uses it now: what `docker image prune -a` removes."""
+
+    kind: ClassVar[str] = "unused"
+    effect: ClassVar[str] = DELETE
+
+    def matches(self, copy: CopyFacts, host: HostFacts, now: datetime) -> Values | None:
+        return None if copy.containers else {}
+
+    @property
+    def takes_all(self) -> bool:
+        return True
+
+
+@register
+@dataclass(frozen=True)
 class UnusedFor(Rule):
     """Last use, else arrival on the host, is so many days ago."""
 

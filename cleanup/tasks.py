@@ -5,9 +5,7 @@ from typing import Any
 from celery import shared_task
 
 from cleanup import planning, runs, settling
-from images.forgetting import spares_jobs
 from images.hosts import in_background
-from images.models.job import JobQuerySet
 from images.tasks import on_tick
 
 

@@ -15,6 +15,7 @@ urlpatterns = [
     path("policies/<int:pk>/switch/", policies.policy_switch, name="policy-switch"),
     path("policies/<int:pk>/remove/", policies.policy_remove, name="policy-remove"),
     path("policies/<int:pk>/preview/", plans.plan_make, name="plan-make"),
+    path("hosts/<int:pk>/prune/<str:kind>/", plans.host_prune, name="host-prune"),
     path("plans/<int:pk>/", plans.plan_detail, name="plan-detail"),
     path("plans/<int:pk>/run/", plans.plan_run, name="plan-run"),
     path("plans/<int:pk>/seen/", plans.plan_seen, name="plan-seen"),

@@ -10,6 +10,7 @@ from images.errors import Text, explain
 
 RULE_LABELS: dict[str, Text] = {
     "dangling": _("Dangling"),
+    "unused": _("Unused now"),
     "unused_for": _("Unused for some days"),
     "older_than": _("Older than some days"),
     "beyond_newest": _("Beyond the newest of a repository"),
@@ -21,6 +22,7 @@ RULE_LABELS: dict[str, Text] = {
 }
 RULE_HINTS: dict[str, Text] = {
     "dangling": _("Images without a tag."),
+    "unused": _("Images that no container uses now, not even a stopped one."),
     "unused_for": _("No container used it for so long; one never used counts from its arrival on the host."),
     "older_than": _("Counted from the day it was built. An image without a build date is not selected."),
     "beyond_newest": _(
@@ -97,6 +99,7 @@ _USE_UNKNOWN = _(
 )
 REASONS: dict[str, Text] = {
     "dangling": _("It has no tag."),
+    "unused": _("No container uses it."),
     "unused_for:used": _("Last used %(ago)s days ago; the limit is %(days)s."),
     "unused_for:arrived": _("Never used since it arrived %(ago)s days ago; the limit is %(days)s."),
     "older_than": _("Built %(ago)s days ago; the limit is %(days)s."),
@@ -165,6 +168,7 @@ def rule_sentence(kind: str, parameters: Mapping[str, Any]) -> str:
     days, count = _number(parameters, "days"), _number(parameters, "count")
     sentences: dict[str, Text] = {
         "dangling": _("Dangling images"),
+        "unused": _("Images that no container uses"),
         "unused_for": ngettext("Unused for %(days)s day", "Unused for %(days)s days", days),
         "older_than": ngettext("Built more than %(days)s day ago", "Built more than %(days)s days ago", days),
         "beyond_newest": ngettext(

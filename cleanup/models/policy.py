@@ -24,6 +24,9 @@ class Policy(models.Model):
     limit_items = models.PositiveIntegerField(_("at most this many images a run"), null=True, blank=True)
     limit_bytes = models.PositiveBigIntegerField(_("at most this many bytes a run"), null=True, blank=True)
 
+    # Made for one look at one host, such as a prune: it is run by hand alone and not listed among the policies.
+    is_one_off = models.BooleanField(default=False)
+
     schedule = models.CharField(
         _("schedule"), max_length=100, blank=True, default=""
     )  # cron; "" = only by hand

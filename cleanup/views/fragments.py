@@ -18,5 +18,5 @@ def host_runs(request: SignedInRequest, pk: int) -> HttpResponse:
 
 @require_GET
 def overview(request: SignedInRequest) -> HttpResponse:
-    seen = listings.overview(request.user, access.visible_policies(request.user))
+    seen = listings.overview(request.user, access.listed_policies(request.user))
     return render(request, "cleanup/overview.html", {"overview": seen})

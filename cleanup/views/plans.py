@@ -9,11 +9,12 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from cleanup import access, listings, policies, runs
+from cleanup import access, listings, policies, prunes, runs
 from cleanup.filter_forms import PlanFilterForm
 from cleanup.models import Plan, PlanState
 from cleanup.unknowns import plan_unknowns
 from cleanup.views.dialogs import dialog
+from images.access import access_host
 from images.errors import UserError
 from images.models import Permission
 from images.views.requests import SignedInRequest
@@ -24,12 +25,22 @@ ROWS_PER_PAGE = 50
 
 @require_POST
 def plan_make(request: SignedInRequest, pk: int) -> HttpResponse:
-    policy = access.access_policy(request.user, pk)
+    policy = access.access_policy(request.user, pk, one_off=True)
     try:
         plan = policies.plan_make(by=request.user, policy=policy)
     except UserError as error:
         messages.error(request, str(error))
         return redirect("cleanup:policy-detail", policy.pk)
+    return redirect("cleanup:plan-detail", plan.pk)
+
+
+@require_POST
+def host_prune(request: SignedInRequest, pk: int, kind: str) -> HttpResponse:
+    """Everything dangling, or unused, on one host: first its preview, as of a policy."""
+    host = access_host(request.user, pk, Permission.RUN_CLEANUP)
+    if kind not in prunes.COMMANDS:
+        raise Http404
+    plan = prunes.prune_plan(by=request.user, host=host, kind=kind)
     return redirect("cleanup:plan-detail", plan.pk)
 
 
@@ -71,6 +82,7 @@ def _decisions(request: SignedInRequest, plan: Plan) -> dict[str, Any]:
     is_current = plan.policy_revision == plan.policy.revision
     is_expired = listings.is_expired(plan)
     may_approve = access.can_on_policy(request.user, plan.policy, Permission.RUN_CLEANUP)
+    may_approve = may_approve and not plan.policy.is_one_off  # what never runs by itself needs no approval
     return {
         "run": listings.run_of(plan),
         "is_up_to": listings.plan_is_up_to(plan),

@@ -27,7 +27,7 @@ PLANS_SHOWN = 5
 
 @require_GET
 def policy_list(request: SignedInRequest) -> HttpResponse:
-    visible = access.visible_policies(request.user)
+    visible = access.listed_policies(request.user)
     context = {
         "policies": listings.policies_with_runs(request.user, visible),
         "may_edit": can_anywhere(request.user, Permission.EDIT_POLICIES),

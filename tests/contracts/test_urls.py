@@ -142,6 +142,9 @@ TABLE: dict[str, Address] = {
     "cleanup:run-approve": Address("POST", P.RUN_CLEANUP, of="run"),
     "cleanup:pause": Address("GET POST", P.RUN_CLEANUP, everywhere=True),
     "cleanup:host-runs": Address("GET", of="host"),
+    "cleanup:host-prune": Address(
+        "POST", P.RUN_CLEANUP, of="host", arguments=(("pk", "host"), ("kind", "unused"))
+    ),
     "cleanup:overview-fragment": Address("GET"),
 }
 METHODS = ("get", "post", "put", "patch", "delete")
