@@ -6,6 +6,7 @@ import os
 import socket
 import threading
 import time
+import traceback
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, replace
@@ -16,6 +17,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from docker.errors import APIError
 
 from images import audit, inventory, progress, ssh_keys
 from images.engine import read, ssh
@@ -379,12 +381,24 @@ def address_check_carry_out(check_id: int) -> None:
         with open_engine(wanted, timeout_seconds=10, reach_seconds=5) as engine:
             check.result |= asdict(read.info(engine))
         check.state = CheckState.REACHED
-    except UserError as error:
-        check.state, check.error_code = CheckState.FAILED, error.code
-        check.error_values, check.error_raw = error.values, error.raw[:4000]
+    except Exception as error:  # noqa: BLE001 - a check that never ended would wait for ever and keep its key
+        problem = _problem_of_check(check, error)
+        check.state, check.error_code = CheckState.FAILED, problem.code
+        check.error_values, check.error_raw = problem.values, problem.raw[:4000]
     check.tls_key, check.ssh_key, check.ended_at = "", "", timezone.now()
     check.save()
     progress.publish(f"check:{check.pk}", host_id=None)
+
+
+def _problem_of_check(check: HostCheck, error: Exception) -> UserError:
+    if isinstance(error, UserError):
+        return error
+    if isinstance(error, APIError):
+        return UserError("host_refused_info", address=check.address, raw=str(error))
+    # Without the message, which may hold the key that was tried.
+    trace = "".join(traceback.format_tb(error.__traceback__))
+    logger.error("The check of %s failed: %s\n%s", check.address, type(error).__name__, trace)
+    return UserError("unexpected", raw=type(error).__name__)
 
 
 def _met(check: HostCheck, wanted: Connection) -> Connection:

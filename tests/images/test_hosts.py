@@ -2,6 +2,7 @@
 
 import threading
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -180,6 +181,48 @@ def test_check_forgets_the_key_and_says_what_is_wrong(admin: User, woken: list[t
     assert (check.state, check.error_code, check.tls_key) == (CheckState.FAILED, "host_no_socket", "")
     assert check.ended_at is not None
     assert "secret" not in repr(connection)
+
+
+class SocketProxy(BaseHTTPRequestHandler):
+    """Lets a version through and nothing else, as proxies in front of an engine's socket can."""
+
+    def do_GET(self) -> None:
+        is_version = self.path.endswith("/version")
+        body = b'{"ApiVersion": "1.41", "Version": "20.10.1"}' if is_version else b"<h1>403 Forbidden</h1>"
+        self.send_response(200 if is_version else 403)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+def test_check_of_an_engine_that_refuses_to_say_what_it_is_ends(admin: User) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), SocketProxy) as proxy:
+        threading.Thread(target=proxy.serve_forever, daemon=True).start()
+        address = f"tcp://127.0.0.1:{proxy.server_port}"
+        check = hosts.address_check_start(by=admin, connection=Connection(address, key=KEY))
+        hosts.address_check_carry_out(check.pk)
+        proxy.shutdown()
+    check.refresh_from_db()
+    assert (check.state, check.error_code, check.tls_key) == (CheckState.FAILED, "host_refused_info", "")
+    assert "403" in check.error_raw
+
+
+def test_check_that_fails_in_a_way_nobody_thought_of_ends_too(
+    admin: User, monkeypatch: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError(KEY)
+
+    monkeypatch.setattr(hosts, "open_engine", fail)
+    check = hosts.address_check_start(by=admin, connection=Connection("unix:///x", key=KEY))
+    hosts.address_check_carry_out(check.pk)
+    check.refresh_from_db()
+    assert (check.state, check.error_code, check.tls_key) == (CheckState.FAILED, "unexpected", "")
+    assert "RuntimeError" in caplog.text
+    assert "secret" not in check.error_raw + caplog.text
 
 
 def test_old_checks_are_forgotten(admin: User) -> None:
