@@ -1,6 +1,8 @@
 """A private registry for one test: plain, with a password, with TLS, or as a mirror of another."""
 
+import base64
 import contextlib
+import os
 import shutil
 import signal
 import socket
@@ -9,6 +11,8 @@ import time
 import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import pytest
 
 from config.redis_server import free_port
 
@@ -24,18 +28,22 @@ def why_not() -> str:
 
 @dataclass
 class PrivateRegistry:
-    """Listens on 127.0.0.1, which engines allow without TLS. `certificate` is (certificate, key) for TLS."""
+    """Listens on 127.0.0.1, where engines ask for no certificate, unless told another of this machine's addresses.
+
+    `certificate` is (certificate, key) for TLS; `make_certificate` makes one.
+    """
 
     directory: Path
     with_password: bool = False
     certificate: tuple[Path, Path] | None = None
     mirrored: str = ""
+    address: str = "127.0.0.1"
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
     @property
     def host(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return f"{self.address}:{self.port}"
 
     def start(self) -> "PrivateRegistry":
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -48,7 +56,7 @@ class PrivateRegistry:
             )  # fmt: skip
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+            with contextlib.suppress(OSError), socket.create_connection((self.address, self.port), 1):
                 return self
             time.sleep(0.05)
         raise AssertionError((self.directory / "log").read_text())
@@ -57,18 +65,32 @@ class PrivateRegistry:
         lines = [
             "version: 0.1", "log: {level: warn}",
             f"storage: {{filesystem: {{rootdirectory: {self.directory}/data}}, delete: {{enabled: true}}}}",
-            f"http:\n  addr: 127.0.0.1:{self.port}",
+            f"http:\n  addr: {self.address}:{self.port}",
         ]  # fmt: skip
         if self.certificate:
             lines.append(f"  tls: {{certificate: {self.certificate[0]}, key: {self.certificate[1]}}}")
         if self.with_password:
-            users = self.directory / "htpasswd"
-            command = ["htpasswd", "-Bbn", USERNAME, PASSWORD]
-            users.write_text(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-            lines.append(f"auth: {{htpasswd: {{realm: tests, path: {users}}}}}")
+            self._write_users({USERNAME: PASSWORD})
+            lines.append(f"auth: {{htpasswd: {{realm: tests, path: {self._users}}}}}")
         if self.mirrored:
             lines.append(f'proxy: {{remoteurl: "{self.mirrored}"}}')
         return "\n".join(lines) + "\n"
+
+    @property
+    def _users(self) -> Path:
+        return self.directory / "htpasswd"
+
+    def _write_users(self, users: dict[str, str]) -> None:
+        commands = [["htpasswd", "-Bbn", name, password] for name, password in users.items()]
+        self._users.write_text(
+            "".join(subprocess.run(c, check=True, capture_output=True, text=True).stdout for c in commands)
+        )
+
+    def let_in(self, users: dict[str, str]) -> None:
+        """From now on these may sign in and nobody else; the registry notices a newer file."""
+        self._write_users(users)
+        later = time.time() + 5
+        os.utime(self._users, (later, later))
 
     def stop(self) -> None:
         if self.process and self.process.poll() is None:
@@ -84,7 +106,47 @@ class PrivateRegistry:
         assert self.process
         self.process.send_signal(signal.SIGCONT)
 
+    def digest(self, repository: str, tag: str, *, signed_in: bool = False) -> str:
+        """What the registry itself says the tag points at."""
+        kinds = (
+            "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.index.v1+json"
+        )
+        request = urllib.request.Request(f"http://{self.host}/v2/{repository}/manifests/{tag}", method="HEAD")
+        request.add_header("Accept", kinds)
+        if signed_in:
+            account = base64.b64encode(f"{USERNAME}:{PASSWORD}".encode()).decode()
+            request.add_header("Authorization", f"Basic {account}")
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            return str(answer.headers["Docker-Content-Digest"])
+
+    def catalog(self) -> str:
+        """Every repository it has, as it lists them; only without a password and TLS."""
+        with urllib.request.urlopen(f"http://{self.host}/v2/_catalog", timeout=5) as answer:
+            return str(answer.read().decode())
+
     def tags(self, repository: str) -> str:
         """What the registry itself says it has; only without a password and TLS."""
         with urllib.request.urlopen(f"http://{self.host}/v2/{repository}/tags/list", timeout=5) as answer:
             return str(answer.read().decode())
+
+
+def own_address() -> str:
+    """An address of this machine that is not 127.x: engines insist on TLS there. Nothing leaves the machine."""
+    with contextlib.closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing: UDP only looks up the way
+        except OSError:
+            pytest.skip("this machine has no address but 127.0.0.1")
+        return str(probe.getsockname()[0])
+
+
+def make_certificate(directory: Path, address: str = "127.0.0.1") -> tuple[Path, Path]:
+    """A certificate for this address and its key; it is its own CA."""
+    certificate, key = directory / f"{address}.pem", directory / f"{address}.key"
+    command = [
+        "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+        "-days", "2", "-subj", "/CN=tests", "-addext", f"subjectAltName=IP:{address}",
+        "-keyout", str(key), "-out", str(certificate),
+    ]  # fmt: skip
+    subprocess.run(command, check=True, capture_output=True)
+    return certificate, key
