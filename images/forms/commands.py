@@ -31,6 +31,9 @@ class CommandForm(StyledForm):
     title: ClassVar[Text]
     submit: ClassVar[Text]
     permission: ClassVar[Permission]
+    # What the dialog says above the fields.
+    text: Any = ""
+    points: Any = ()
 
     hosts = RowsField(
         label=_("On these hosts"), queryset=Host.objects.none(), widget=forms.CheckboxSelectMultiple

@@ -36,6 +36,12 @@ def can(context: dict[str, Any], permission: str, host: Host | int) -> bool:
 
 
 @register.simple_tag(takes_context=True)
+def visible_host(context: dict[str, Any], pk: object) -> Host | None:
+    """The host with this id, for who may see it; None for anybody else."""
+    return Host.objects.visible_to(context["request"].user).filter(pk=pk).first() if pk else None
+
+
+@register.simple_tag(takes_context=True)
 def nav_item(context: dict[str, Any], url_name: str, icon_name: str, text: str) -> SafeString:
     """An entry of the main menu; current on its page and on the pages below it."""
     url = reverse(url_name)

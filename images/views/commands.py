@@ -35,5 +35,7 @@ def command(request: SignedInRequest, kind: str) -> HttpResponse:
         submit=str(form.submit),
         form=form,
         error=error,
+        text=form.text,
+        points=form.points,
         back=reverse("images:image-list"),
     )

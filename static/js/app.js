@@ -54,3 +54,19 @@ for (const name of ["htmx:responseError", "htmx:sendError", "htmx:timeout"]) {
     if (place && template) place.replaceChildren(template.content.cloneNode(true));
   });
 }
+
+// A download that is ready begins by itself, once for each page that shows it.
+const begun = new Set();
+document.addEventListener("htmx:load", (event) => {
+  const link = event.target.matches?.("[data-download]") ? event.target : event.target.querySelector?.("[data-download]");
+  if (link && !begun.has(link.href)) {
+    begun.add(link.href);
+    link.click();
+  }
+});
+
+// A live part of the page that is refreshed keeps open what its reader has opened; the server opens, but never closes.
+if (window.Idiomorph) {
+  Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, node, kind) =>
+    !(name === "open" && kind === "remove" && node instanceof HTMLDetailsElement);
+}

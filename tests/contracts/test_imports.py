@@ -18,6 +18,7 @@ FLOORS: list[tuple[str, ...]] = [
         "images.tasks",
         "images.management",
         "images.streams",
+        "images.transfers",
     ),
     ("images.forms", "images.templatetags"),
     ("images.models", "images.errors"),

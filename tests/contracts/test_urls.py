@@ -70,6 +70,8 @@ TABLE: dict[str, Address] = {
     "images:image-newer": Address("GET POST", of="image"),  # POST asks registries: see test_remote_tags.py
     "images:pin-list": Address("GET"),
     "images:pin-add": Address("GET POST", P.REMOVE, of="image", arguments=(("image_pk", "image"),)),
+    "images:command": Address("GET POST", P.PULL, stranger="forbidden", arguments=(("kind", "pull"),)),
+    "images:load": Address("GET POST", P.PULL, stranger="forbidden"),
     "images:pin-remove": Address("GET POST", P.REMOVE, of="pin"),
     "images:host-list": Address("GET"),
     "images:host-add": Address("GET POST", P.MANAGE_HOST, everywhere=True),

@@ -1,0 +1,69 @@
+"""`docker load`: one archive from the browser into one host or several at once."""
+
+import uuid
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+
+from images import archives
+from images.engine import archive
+from images.engine.archive import Loaded
+from images.job_context import JobContext
+from images.jobs import job_start
+from images.models import Host, Job, Permission, User
+from images.moving import BEGIN_SECONDS, DEADLINE_SECONDS, Moving, came
+from images.operations import operation
+from images.relay import Receiver, attended, await_attention, worker_end
+
+
+def load_start(*, by: User, hosts: Iterable[Host], file: str, size_bytes: int) -> list[Job]:
+    """One job per host, all of one batch, which wait for the upload. The caller has checked the permissions.
+
+    `file` and `size_bytes` are what the browser says of its file; only the page shows them.
+    """
+    batch = uuid.uuid4()
+    parameters = {"file": file[:200], "size_bytes": size_bytes}
+    return [
+        job_start(kind="load", host=host, by=by, parameters=parameters, batch=batch, subject=file[:200])
+        for host in hosts
+    ]
+
+
+@operation(
+    "load", label=_("Load"), permission=Permission.PULL, deadline_seconds=DEADLINE_SECONDS,
+    limit="most_transfers", can_retry=False,
+)  # fmt: skip
+def carry_out(context: JobContext) -> dict[str, Any]:
+    """Takes the upload from the relay and feeds the engine; what it loaded is in the result."""
+    parameters, engine, host = context.job.parameters, context.engine, context.host
+    moving = Moving(context, "waiting", parameters["size_bytes"], file=parameters["file"])
+    with worker_end(Receiver(context.job.pk)) as relay, archive.Watch(engine) as watch:
+        await_attention(relay, context.check, BEGIN_SECONDS)
+        relay.check = attended(relay, context.check)
+        moving.phase("sending")
+        pieces = _until_end(relay, moving, watch)
+        lines = archive.load(engine, archives.opened(pieces), host=host.name)
+        names = names_loaded(context, lines, watch)
+        for _piece in pieces:  # an engine may be content before the padding at the archive's end
+            pass
+    return {"bytes": moving.done_bytes} | came(host, engine, names)
+
+
+def _until_end(relay: Receiver, moving: Moving, watch: archive.Watch) -> Iterator[bytes]:
+    yield from moving.counted(relay, watch.note)
+    relay.confirm()
+    moving.all_moved()
+    moving.phase("unpacking")
+
+
+def names_loaded(context: JobContext, lines: Iterable[Loaded], watch: archive.Watch) -> list[str]:
+    """Follows what the engine says while it unpacks; the references and IDs that it loaded."""
+    names: list[str] = []
+    for line in lines:
+        watch.note()
+        context.check()
+        names += line.names
+        if line.text and not line.layer:
+            context.log(line.text)
+    return list(dict.fromkeys(names))

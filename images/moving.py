@@ -1,0 +1,106 @@
+"""What saving, loading and copying images have in common: names, sizes, and what their pages draw."""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from django.db.models import Sum
+
+from images import inventory
+from images.engine.client import Engine
+from images.errors import UserError
+from images.job_context import JobContext
+from images.models import Copy, Host, Layer, StoreKind
+
+MOST_COPIES = 200  # in one archive; more are better moved in several
+DEADLINE_SECONDS = 12 * 3600
+BEGIN_SECONDS = 120  # the browser has to come within this time, or the worker does something else
+
+
+def names_of(copy: Copy) -> list[str]:
+    """What `docker save` is asked for: every tag, so that all come along; the ID where there is none."""
+    tags = [reference.name for reference in copy.references.all() if reference.tag]
+    return tags or [copy.engine_id]
+
+
+def check_movable(copies: Sequence[Copy]) -> None:
+    """Raises UserError for what can not become an archive."""
+    if not copies:
+        raise UserError("transfer_empty")
+    if len(copies) > MOST_COPIES:
+        raise UserError("transfer_too_many", most=MOST_COPIES)
+    for copy in copies:
+        # Engines with the containerd store write a tiny broken archive then, and call it a success.
+        if copy.image.is_partial:
+            raise UserError("image_partial", subject=copy.name, host=copy.host)
+
+
+def archive_bytes(copies: Sequence[Copy]) -> int:
+    """About how large their archive is: layers once each; the compressed blobs where the store keeps those."""
+    if not copies:
+        return 0
+    host = copies[0].host
+    if host.store_kind == StoreKind.CONTAINERD:
+        return sum(copy.content_bytes or copy.size_bytes for copy in copies)
+    layers = Layer.objects.filter(
+        store_kind=host.store_kind, image_layers__image__in=[copy.image_id for copy in copies]
+    )
+    found = layers.order_by().values("pk", "size_bytes").distinct().aggregate(total=Sum("size_bytes"))
+    return int(found["total"] or 0) or sum(copy.size_bytes for copy in copies)
+
+
+def subject_of(copies: Sequence[Copy]) -> str:
+    """ "shop/api:2.1" or "shop/api:2.1 + 3"."""
+    first = names_of(copies[0])[0]
+    name = copies[0].short_id if first.startswith("sha256:") else first
+    return f"{name} + {len(copies) - 1}" if len(copies) > 1 else name
+
+
+def file_name(copies: Sequence[Copy], *, is_gzip: bool) -> str:
+    """What the browser is to call the archive; plain characters only, because it goes into a header."""
+    text = subject_of(copies) if len(copies) == 1 else f"{len(copies)}-images-{copies[0].host.name}"
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.") or "images"
+    return f"{plain[:120]}.tar{'.gz' if is_gzip else ''}"
+
+
+class Moving:
+    """How far a transfer is: bytes for the bar, and the phase for the page."""
+
+    def __init__(self, context: JobContext, phase: str, total_bytes: int, **about: Any) -> None:
+        self.context, self.total_bytes, self.done_bytes = context, total_bytes, 0
+        self._drawn = {"phase": phase} | about
+        context.draw(lambda: {"transfer": self._drawn})
+        context.progress(0, total_bytes, "bytes")
+
+    def phase(self, name: str) -> None:
+        self._drawn = self._drawn | {"phase": name}
+        self.context.progress(self.done_bytes, max(self.total_bytes, self.done_bytes), "bytes")
+
+    def counted(self, pieces: Iterable[bytes], note: Callable[[], None] = lambda: None) -> Iterable[bytes]:
+        """The same pieces; each is counted as it passes."""
+        for piece in pieces:
+            self.done_bytes += len(piece)
+            note()
+            # A total that was only estimated must not say that all is done while more comes.
+            self.context.progress(
+                self.done_bytes, max(self.total_bytes, self.done_bytes + 1) if self.total_bytes else 0,
+                "bytes",
+            )  # fmt: skip
+            yield piece
+
+    def all_moved(self) -> None:
+        self.total_bytes = self.done_bytes
+        self.context.progress(self.done_bytes, self.done_bytes, "bytes")
+
+
+def came(host: Host, engine: Engine, names: Sequence[str]) -> dict[str, Any]:
+    """Brings the host's rows up to date with what an engine says it has loaded; what the result shows of it."""
+    inventory.images_refresh(host, names, engine, again=host.store_kind == StoreKind.CONTAINERD)
+    inventory.recount(host)
+    ids = [name for name in names if name.startswith("sha256:")]
+    rows = Copy.objects.filter(host=host)
+    found = (rows.filter(references__name__in=names) | rows.filter(engine_id__in=ids)).distinct()
+    loaded = [
+        {"image": copy.image_id, "name": copy.name} for copy in found.order_by("repository", "tag")[:100]
+    ]
+    return {"references": list(names), "loaded": loaded}

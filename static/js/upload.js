@@ -1,0 +1,82 @@
+// Sends an archive of images: asks for the jobs, then PUTs the file itself, which may be gigabytes.
+(() => {
+  const form = document.querySelector("[data-upload]");
+  if (!form) return;
+  const part = (name) => form.querySelector(`[data-upload-${name}]`);
+  const problem = part("problem");
+  const [bar, text, cancel] = [part("progress").querySelector("progress"), part("text"), part("cancel")];
+  const submit = form.querySelector("[type=submit]");
+  const file = form.querySelector("input[type=file]");
+  let request = null;
+
+  const size = (bytes) =>
+    new Intl.NumberFormat(document.documentElement.lang || "en", { style: "unit", unit: "megabyte", unitDisplay: "short", maximumFractionDigits: 1 }).format(bytes / 1e6);
+
+  const warn = (event) => event.preventDefault();
+  function busy(is) {
+    part("fields").hidden = is;
+    part("progress").hidden = !is;
+    cancel.hidden = !is;
+    submit.hidden = is;
+    part("back").hidden = is;
+    (is ? addEventListener : removeEventListener)("beforeunload", warn);
+    if (is) cancel.focus();
+  }
+
+  function say(id) {
+    busy(false);
+    problem.replaceChildren(document.getElementById(id).content.cloneNode(true));
+  }
+
+  function list(problems) {
+    const box = document.createElement("div");
+    box.className = "alert alert-danger";
+    for (const each of problems) box.appendChild(document.createElement("div")).textContent = each;
+    problem.replaceChildren(box);
+  }
+
+  function send(archive, { upload, jobs }) {
+    const go = () => {
+      removeEventListener("beforeunload", warn);
+      location.assign(jobs);
+    };
+    request = new XMLHttpRequest();
+    request.open("PUT", upload);
+    request.setRequestHeader("X-CSRFToken", form.elements.csrfmiddlewaretoken.value);
+    request.setRequestHeader("Content-Type", "application/octet-stream");
+    request.upload.addEventListener("progress", (event) => {
+      bar.max = archive.size || 1;
+      bar.value = event.loaded;
+      text.textContent = form.dataset.textSent.replace("%(done)s", size(event.loaded)).replace("%(total)s", size(archive.size));
+    });
+    request.addEventListener("load", go);
+    request.addEventListener("abort", () => say("upload-cancelled"));
+    // A job that ended early closes the connection: its page says why, if it can be reached.
+    request.addEventListener("error", () => fetch(jobs, { method: "HEAD" }).then(go, () => say("upload-failed")));
+    request.send(archive);
+  }
+
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const archive = file.files[0];
+    if (!archive) return;
+    problem.replaceChildren();
+    form.elements.file.value = archive.name.slice(0, 255);
+    form.elements.size.value = archive.size;
+    submit.disabled = true;
+    try {
+      const response = await fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)), headers: { "X-CSRFToken": form.elements.csrfmiddlewaretoken.value } });
+      if (!response.ok || response.redirected) throw new Error(String(response.status));
+      const answer = await response.json();
+      if (answer.problems) return list(answer.problems);
+      text.textContent = form.dataset.textWait;
+      busy(true);
+      send(archive, answer);
+    } catch {
+      say("upload-failed");
+    } finally {
+      submit.disabled = false;
+    }
+  });
+  cancel.addEventListener("click", () => request?.abort());
+})();
