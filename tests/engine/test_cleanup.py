@@ -15,8 +15,9 @@ from config.demo import images as demo
 from config.demo.engines import PrivateEngine
 from config.demo.images import Image, Layer
 from images import inventory
-from images.engine.client import Connection, open_engine
-from images.job_context import JobStopped
+from images.engine import remove
+from images.engine.client import Connection, Engine, EngineCut, open_engine
+from images.job_context import JobContext, JobStopped
 from images.jobs import job_carry_out, job_claim
 from images.models import Copy, Host, HostState, ItemState, Job, JobState, Pin, User
 from images.models import Image as ImageRow
@@ -340,3 +341,67 @@ def test_engine_that_is_away_fails_the_run_and_removes_nothing(
     assert [*outcomes(plan).values()] == [("skipped", "not_reached")]
     assert HostRun.objects.get(run=run).freed_bytes is None
     assert ImageRow.objects.count() == 2
+
+
+def test_plan_for_one_engine_is_never_carried_out_on_another(
+    make_engine: Callable[..., PrivateEngine], person: User
+) -> None:
+    planned_for, other = make_engine("a"), make_engine("b")
+    for each in (planned_for, other):
+        with each.client() as api:
+            demo.load(api, *apps(3))
+    host = registered(planned_for.address)
+    plan = planned(policy_for(host), person)
+    run = runs.run_start(by=person, plan=plan)
+    # Whoever changes the address in the database alone gets past every check but the engine's own word.
+    Host.objects.filter(pk=host.pk).update(address=other.address)
+    run = carried_out(run)
+    assert run.state == RunState.FAILED
+    assert Job.objects.get(host_run__run=run).error_code == "engine_changed"
+    assert names_on(planned_for) == names_on(other) == {"shop/app:1.0", "shop/app:1.1", "shop/app:1.2"}
+
+
+def test_run_that_is_cut_off_between_two_requests_gives_references_back(
+    engine: PrivateEngine, person: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with engine.client() as api:
+        demo.load(api, app("1.0", "shop/app:1.0.0", "mirror.example:5000/app:1"), app("2.0"))
+    host = registered(engine.address)
+    rules = ("delete", "tag_pattern", {"pattern": "1*", "syntax": "glob", "target": "tag"})
+    plan = planned(policy_for(host, rules), person)
+    delete = remove._delete
+
+    def cut_first(opened: Engine, *arguments: Any, **options: Any) -> Any:
+        opened.cut()
+        return delete(opened, *arguments, **options)
+
+    monkeypatch.setattr(remove, "_delete", cut_first)
+    run = runs.run_start(by=person, plan=plan)
+    job = job_claim(run.host_runs.get().job_id or 0)
+    assert job
+    with JobContext(job, 60) as context:
+        context.stop = JobStopped("cancelled")
+        monkeypatch.setattr(context, "check", lambda: None)
+        with pytest.raises(EngineCut):
+            executor.cleanup(context)
+    assert names_on(engine) == {"shop/app:1.0", "shop/app:1.0.0", "mirror.example:5000/app:1", "shop/app:2.0"}
+    assert [state for state, _ in outcomes(plan).values()] == [ItemState.UNKNOWN]
+
+
+def test_references_that_an_unreachable_engine_is_owed_come_back_with_it(
+    engine: PrivateEngine, person: User
+) -> None:
+    with engine.client() as api:
+        demo.load(api, app("1.0", "shop/app:1.0.0"), app("2.0"))
+    host = registered(engine.address)
+    plan = planned(policy_for(host), person)
+    item = Item.objects.get(host_plan__plan=plan)
+    with engine.client() as api:
+        api.remove_image("shop/app:1.0.0")
+    Item.objects.filter(pk=item.pk).update(
+        state=ItemState.UNKNOWN, journal=item.references, ended_at=timezone.now()
+    )
+    settling.references_restore(host.pk)
+    assert names_on(engine) == {"shop/app:1.0", "shop/app:1.0.0", "shop/app:2.0"}
+    item.refresh_from_db()
+    assert item.journal == []

@@ -4,10 +4,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from config.demo import images as demo
 from config.demo.engines import PrivateEngine
 from config.demo.images import Image, Layer
+from images import restoring
 from images.engine import remove as removing
 from images.engine.client import Connection, Engine, open_engine
 from images.engine.remove import Outcome, remove_copy, remove_references
@@ -237,3 +239,28 @@ def test_force_is_on_record_and_frees_nothing_while_the_container_lives(engine: 
     assert AuditEntry.objects.filter(action="image.force", host=host).exists()
     assert carried_out(job)["a:1"].state == "removed"
     assert (job.result["promised_bytes"], job.result["freed_bytes"]) == (0, 0)
+
+
+def test_cut_off_removal_owes_references_and_gives_them_back(
+    engine: PrivateEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with engine.client() as api:
+        ids = demo.load(api, Image(["a:1", "a:2", "b:1"], [BASE]))
+    host: Host = registered(engine.address)
+    [job] = removal_start(by=factories.make_admin(), copies=[find(host, "a:1")])
+    delete = removing._delete
+
+    def cut_first(opened: Engine, *arguments: Any, **options: Any) -> Any:
+        opened.cut()
+        return delete(opened, *arguments, **options)
+
+    monkeypatch.setattr(removing, "_delete", cut_first)
+    job_carry_out(job.pk)
+    with open_engine(Connection(engine.address)) as connected:
+        assert len(tags(connected, ids["a:1"])) == 1
+        monkeypatch.setattr("images.restoring.wake", lambda *args, **options: True)
+        assert restoring.jobs_owing(timezone.now()) == 1
+        restoring.references_restore(job.pk)
+        assert tags(connected, ids["a:1"]) == ["a:1", "a:2", "b:1"]
+    assert restoring.jobs_owing(timezone.now()) == 0
+    assert job.items.get().state == ItemState.UNKNOWN
