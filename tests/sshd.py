@@ -83,7 +83,9 @@ class PrivateSshd:
         # One that is set first wins, so the test's own settings come first.
         return [
             *self.settings, f"Port {self.port}", "ListenAddress 127.0.0.1", f"HostKey {self.directory}/host",
-            f"AuthorizedKeysFile {keys}", "PidFile none", "UsePAM no", "StrictModes no",
+            # Read by root, because the folder is closed to whom the key lets in.
+            "AuthorizedKeysFile none", f"AuthorizedKeysCommand /bin/cat {keys}", "AuthorizedKeysCommandUser root",
+            "PidFile none", "UsePAM no", "StrictModes no",
             "PasswordAuthentication no", "KbdInteractiveAuthentication no", "PermitRootLogin yes",
             "LogLevel VERBOSE",
         ]  # fmt: skip

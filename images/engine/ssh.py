@@ -28,7 +28,7 @@ from images.errors import UserError
 CONNECT_SECONDS = 10.0  # a handshake takes six times the way there and back, and some arithmetic
 KEPT_SECONDS = 60.0  # how long a way stays open after its last use
 ALIVE_SECONDS, ALIVE_COUNT = 5, 3  # a way whose other end fell silent is given up after 15 s
-POLL_SECONDS = 0.01
+POLL_SECONDS = 0.02
 TOLD_SECONDS = 0.3  # what ssh says of a broken connection arrives a moment after the break
 LINES_KEPT = 40
 _LONGEST_FOLDER = 70  # the path of a socket has 107 bytes at most
@@ -50,8 +50,10 @@ class Route:
         """Raises UserError where ssh need not even be started."""
         if not shutil.which("ssh"):
             raise UserError("host_no_ssh_client", address=self.address)
-        if not self.host_key:
-            raise UserError("host_key_unknown", address=self.address)
+        try:
+            ssh_keys.HostKey.of(self.host_key)
+        except ValueError as error:
+            raise UserError("host_key_unknown", address=self.address) from error
 
 
 class Tunnel:
@@ -301,10 +303,8 @@ def _knock(parts: SshAddress, address: str, seconds: float) -> None:
 
 def _look(route: Route) -> str:
     """What is at the path of the engine's socket: "usable", "denied", "missing", or "" when ssh may not look."""
-    path = route.parts.path
-    script = f"if test -S {path}; then if test -w {path}; then echo usable; else echo denied; fi; else echo missing; fi"
     with tempfile.TemporaryDirectory(dir=_process_folder()) as folder, _in_memory(route.key) as key:
-        command = _ssh(route, Path(folder), [], f"sh -c '{script}'")
+        command = _ssh(route, Path(folder), [], f"sh -c '{look_script(route.parts.path)}'")
         try:
             told = subprocess.run(
                 command, stdin=key, capture_output=True, text=True, timeout=5, check=False, env=_environment()
@@ -313,6 +313,11 @@ def _look(route: Route) -> str:
             return ""
     word = told.stdout.strip()
     return word if word in {"usable", "denied", "missing"} else ""
+
+
+def look_script(path: str) -> str:
+    """The characters of a path are few (see addresses), so it needs no quotes."""
+    return f"if test -S {path}; then if test -w {path}; then echo usable; else echo denied; fi; else echo missing; fi"
 
 
 # How ssh is called
@@ -332,7 +337,8 @@ def _ssh(route: Route, folder: Path, options: Sequence[str], *remote: str) -> li
     }  # fmt: skip
     chosen = [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
     to = ["-p", str(parts.port), "-l", parts.user, "--", parts.host]
-    return ["ssh", "-F", "/dev/null", "-T", *chosen, *options, *to, *remote]
+    # Without -n a remote command would be given ssh's standard input, which holds the key.
+    return ["ssh", "-F", "/dev/null", "-n", "-T", *chosen, *options, *to, *remote]
 
 
 def _environment() -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Engines over ssh: a real ssh server in front of a private engine."""
 
 import os
+import socket
 import subprocess
 import tempfile
 import threading
@@ -235,13 +236,31 @@ def test_forwarding_that_is_forbidden_is_said(
     assert problem(connection_to(engine, make_sshd(**options))).code == code
 
 
-def test_user_who_may_not_open_the_socket_is_said(
-    engine: PrivateEngine, sshd: PrivateSshd, work_directory: Path
-) -> None:
-    """Seen by what the far side answers: tests have no second user to sign in as."""
-    with mock.patch.object(ssh, "_look", return_value="denied"):
-        missing = replace(connection_to(engine, sshd), address=sshd.address("/nowhere"))
-        assert problem(missing).code == "host_ssh_permission"
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """One that every user of this machine may enter."""
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="drydock-t-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+def test_user_who_may_not_open_the_socket_is_said(sshd: PrivateSshd, open_folder: Path) -> None:
+    """`nobody` is on every machine, but has no shell to look with: that part is run without ssh."""
+    path = open_folder / "engine.sock"
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        server.listen()
+        path.chmod(0o600)
+        wanted = Connection(sshd.address(path, user="nobody"), ssh_key=sshd.key, ssh_host_key=sshd.host_key)
+        assert problem(wanted).code == "host_ssh_no_way"
+        with mock.patch.object(ssh, "_look", lambda route: looked_at_by("nobody", route.parts.path)):
+            error = problem(wanted)
+    assert (error.code, error.values["user"]) == ("host_ssh_permission", "nobody")
+
+
+def looked_at_by(user: str, path: str) -> str:
+    command = ["sh", "-c", ssh.look_script(path)]
+    return subprocess.run(command, user=user, capture_output=True, text=True, check=True).stdout.strip()
 
 
 # Checking an address
@@ -390,6 +409,18 @@ def test_no_file_holds_the_key(
     assert secret not in repr(connection.route)
 
 
+def test_far_side_is_never_given_the_key(
+    engine: PrivateEngine, make_sshd: Callable[..., PrivateSshd], tmp_path: Path
+) -> None:
+    took = tmp_path / "took"
+    sshd = make_sshd(restriction=f'command="cat > {took}"')
+    assert (
+        problem(replace(connection_to(engine, sshd), address=sshd.address("/nowhere"))).code
+        == "host_ssh_no_way"
+    )
+    assert took.read_text() == ""
+
+
 @pytest.fixture
 def workers(tmp_path: Path, redis_url: str, settings: Any) -> Iterator[Bench]:
     with bench(tmp_path, redis_url, settings) as made, mock.patch.object(jobs, "dispatch"):
@@ -415,6 +446,25 @@ def test_worker_that_ends_leaves_no_ssh_behind(
         capture_output=True, text=True, check=False,
     ).stdout  # fmt: skip
     assert found == ""
+
+
+@pytest.mark.services
+def test_healthy_host_syncs_within_two_seconds_beside_hung_ssh_servers(
+    workers: Bench, engine: PrivateEngine, sshd: PrivateSshd, hung_port: int
+) -> None:
+    keys = {"ssh_key": sshd.key, "ssh_host_key": sshd.host_key}
+    address = f"ssh://root@127.0.0.1:{hung_port}"
+    hung = [factories.make_host(address=address, synced_at=None, **keys) for _ in range(6)]
+    healthy = host_of(engine, sshd)
+    workers.started("quick", 4)
+    for host in (*hung, healthy):
+        workers.send("sync_host", host.pk, queue="quick")
+    wait_for(lambda: Host.objects.get(pk=healthy.pk).synced_at, 2)
+    pks = [host.pk for host in hung]
+    wait_for(lambda: not Host.objects.filter(pk__in=pks).exclude(state=HostState.OFFLINE).exists(), 20)
+    codes = set(Host.objects.filter(pk__in=pks).values_list("error_code", flat=True))
+    assert codes == {"host_ssh_timeout"}
+    wait_for(lambda: not clients(address), 3)
 
 
 @pytest.mark.services
