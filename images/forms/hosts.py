@@ -23,8 +23,8 @@ _LONGEST_PEM = 64 * 1024  # a chain of several certificates is some 10 kB
 KINDS = [
     ("unix", _("A socket on this machine: the engine beside Drydock")),
     ("tls", _("Over the network with TLS: both sides prove who they are by certificates")),
-    ("tcp", _("Over the network without TLS: whoever reaches the port controls that machine")),
     ("ssh", _("Over ssh: no port of the engine is open, Drydock signs in with a key")),
+    ("tcp", _("Over the network without TLS: whoever reaches the port controls that machine")),
 ]
 
 
@@ -74,7 +74,6 @@ class ConnectionForm(ssh.SshFields, StyledForm):
         _("Client key"), _("It is stored encrypted and never shown again (key.pem)."), is_secret=True
     )
     tls_key_file = _upload(_("or the file key.pem"))
-
     ssh_key = _pem(
         _("Private key"),
         _("Without a passphrase. It is stored encrypted and never shown again."),
@@ -83,6 +82,7 @@ class ConnectionForm(ssh.SshFields, StyledForm):
     ssh_key_file = _upload(_("or its file, such as id_ed25519"))
     ssh_made_key = ssh.hidden(4000)  # under seal
     ssh_host_key = ssh.hidden(5000)
+
     def __init__(self, *args: Any, user: User, host: Host | None = None, **kwargs: Any) -> None:
         self.host = host
         kwargs.setdefault("initial", _connection_of(host) if host else None)
@@ -105,9 +105,9 @@ class ConnectionForm(ssh.SshFields, StyledForm):
             self.cleaned_data[name] = self._pem(name) if use_tls else ""
         if use_tls:
             self._check_pems()
-        return self.cleaned_data
         self.cleaned_data["ssh_key"] = self._clean_ssh_key(self._pem("ssh_key")) if use_ssh else ""
         self.cleaned_data["ssh_host_key"] = self._clean_ssh_host_key() if use_ssh else ""
+        return self.cleaned_data
 
     def _clean_address(self, use_tls: bool) -> None:
         text, kind = self.cleaned_data.get("address", ""), self.cleaned_data.get("kind")
@@ -115,9 +115,9 @@ class ConnectionForm(ssh.SshFields, StyledForm):
         try:
             if kind == "unix":
                 address = addresses.socket_address(text or addresses.SOCKET)
-            else:
             elif kind == "ssh":
                 address = addresses.ssh_address(text)
+            else:
                 address = addresses.network_address(text, use_tls=use_tls)
         except ValueError:
             if "address" not in self.errors:
@@ -200,8 +200,8 @@ def _connection_of(host: Host) -> dict[str, Any]:
         "address": host.address,
         "tls_ca": host.tls_ca,
         "tls_certificate": host.tls_certificate,
-        "groups": host.groups.all(),
         "ssh_host_key": host.ssh_host_key,
+        "groups": host.groups.all(),
         "image_budget": Decimal(host.image_budget_bytes) / GIGABYTE if host.image_budget_bytes else None,
     }
 
@@ -269,6 +269,12 @@ class HostForm(ConnectionForm):
             raise ValidationError(str(error), code="forbidden") from error
         return groups
 
+    def clean(self) -> dict[str, Any]:
+        data = super().clean()
+        if data.get("kind") == "ssh" and not (data["ssh_host_key"] or "ssh_host_key" in self.errors):
+            self.add_error("ssh_host_key", ssh.NOT_CONFIRMED)
+        return data
+
     def values(self) -> dict[str, Any]:
         """What the services of hosts take."""
         data, budget = self.cleaned_data, self.cleaned_data["image_budget"]
@@ -296,12 +302,6 @@ class HostFilterForm(StyledForm):
     )
     group = forms.ModelChoiceField(
         HostGroup.objects.none(), label=_("Group"), required=False, empty_label=_("All groups")
-    def clean(self) -> dict[str, Any]:
-        data = super().clean()
-        if data.get("kind") == "ssh" and not (data["ssh_host_key"] or "ssh_host_key" in self.errors):
-            self.add_error("ssh_host_key", ssh.NOT_CONFIRMED)
-        return data
-
     )
 
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
