@@ -341,6 +341,14 @@ PROBLEMS: dict[str, Problem] = {
             "/etc/docker/daemon.json). Or take the image from another registry."
         ),
     ),
+    "registry_silent": Problem(
+        _("Nothing came from the registry %(registry)s for %(seconds)s seconds."),
+        _("It hangs, or a firewall on the way drops the packets. The engine itself answers."),
+        _(
+            "Try again; for images of Docker Hub a mirror near the host helps (`registry-mirrors` in its "
+            "/etc/docker/daemon.json). Or take the image from another registry."
+        ),
+    ),
     "registry_cut": Problem(
         _("The connection to the registry %(registry)s broke off."),
         _(

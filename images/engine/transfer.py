@@ -8,15 +8,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import requests
 from docker.auth import encode_header
 from docker.errors import APIError
+from urllib3.exceptions import ReadTimeoutError
 
 from images.engine.client import CONNECT_SECONDS, Engine
 from images.engine.failures import failure, refused
 from images.engine.stream import json_lines
+from images.errors import UserError
 
 # An engine tells at least every second how far it is; this long without a word and the registry, or it, hangs.
 SILENT_SECONDS = 120.0
+PING_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,8 @@ def pull(
 ) -> Iterator[Line]:
     """Has the engine pull; `tag` may be a digest, empty means every tag. Ends when all is there.
 
-    Raises UserError as `failures.failure` tells it, host_timeout when nothing is heard for SILENT_SECONDS.
+    Raises UserError as `failures.failure` tells it. When nothing is heard for SILENT_SECONDS: registry_silent
+    where the engine itself still answers, else host_timeout.
     """
     parameters = {"fromImage": repository, "tag": tag or None, "platform": platform or None}
     yield from _transfer(
@@ -109,10 +114,22 @@ def _transfer(
         api._raise_for_status(response)
     except APIError as error:
         raise refused(error, **about) from error
-    for line in json_lines(response):
+    for line in _heard(engine, response, about):
         if text := _error(line):
             raise failure(text, **about)
         yield _line(line)
+
+
+def _heard(engine: Engine, response: Any, about: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    """The lines; silence of an engine that still answers when asked is the registry's silence."""
+    try:
+        yield from json_lines(response)
+    except requests.ConnectionError as error:  # what docker-py's library makes of a read that took too long
+        if not isinstance(error.args[0] if error.args else None, ReadTimeoutError):
+            raise
+        engine.ping(PING_SECONDS)
+        seconds = f"{SILENT_SECONDS:g}"
+        raise UserError("registry_silent", raw=str(error), seconds=seconds, **about) from error
 
 
 def _error(line: Mapping[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """Pushing from a real engine to a real registry, with what can go wrong produced for real."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +9,6 @@ import pytest
 from config.demo import images as demo
 from config.demo.engines import PrivateEngine
 from config.demo.images import Image, Layer
-from images.commands import push
 from images.commands.pull import pull_start
 from images.commands.push import push_start
 from images.jobs import job_carry_out
@@ -142,9 +142,25 @@ def test_hung_registry_meets_a_deadline(
     engine: PrivateEngine, hung_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("images.engine.transfer.SILENT_SECONDS", 2.0)
-    monkeypatch.setattr(push, "ATTEMPTS", 1)
     name = f"127.0.0.1:{hung_port}/shop/api:1"
     job = pushed(holding(engine, name), name)
+    assert (job.state, job.error_code) == (JobState.FAILED, "registry_silent")
+
+
+def test_hung_engine_is_not_taken_for_a_hung_registry(
+    engine: PrivateEngine, hung_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("images.engine.transfer.SILENT_SECONDS", 2.0)
+    monkeypatch.setattr("images.engine.transfer.PING_SECONDS", 1.0)
+    name = f"127.0.0.1:{hung_port}/shop/api:1"
+    host = holding(engine, name)
+    timer = threading.Timer(1.0, engine.pause)
+    timer.start()
+    try:
+        job = pushed(host, name)
+    finally:
+        timer.join()
+        engine.cont()
     assert (job.state, job.error_code) == (JobState.FAILED, "host_timeout")
 
 

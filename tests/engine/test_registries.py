@@ -31,8 +31,8 @@ def hub() -> Iterator[Hub]:
 
 def tried(host: str, **fields: Any) -> Registry:
     """An account that was added and tried; over plain http unless told otherwise."""
-    fields = {"use_http": True, "name": host} | fields
-    registry = registry_add(by=factories.make_admin(), prefix=host, **fields)
+    fields = {"use_http": True} | fields
+    registry = registry_add(by=factories.make_admin(), name=host, prefix=host, **fields)
     registry_try_carry_out(registry.pk)
     registry.refresh_from_db()
     assert registry.checked_at is not None
@@ -63,7 +63,7 @@ def test_registry_that_wants_an_account_says_so(make_registry: MakeRegistry) -> 
 def test_own_ca_is_needed_and_is_enough(make_registry: MakeRegistry, work_directory: Path) -> None:
     certificate = make_certificate(work_directory)
     host = make_registry(certificate=certificate, with_password=True).host
-    account = {"username": USERNAME, "password": PASSWORD, "use_http": False}
+    account: dict[str, Any] = {"username": USERNAME, "password": PASSWORD, "use_http": False}
     registry = tried(host, **account)
     assert registry.error_code == "registry_check_tls"
     registry_edit(by=factories.make_user(), registry=registry, ca=certificate[0].read_text())

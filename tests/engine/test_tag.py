@@ -1,6 +1,7 @@
 """Tagging on a real engine: the name, who had it before, and a question before it is taken from another image."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -44,7 +45,8 @@ def test_tag_gives_a_further_name(engine: PrivateEngine) -> None:
     held = names(host)
     assert set(held) == {"shop/api:1", "registry.example.com/shop/api:latest"}
     assert len(set(held.values())) == 1
-    with engine.client() as api:
+    with engine.client() as client:
+        api: Any = client
         assert set(api.inspect_image("shop/api:1")["RepoTags"]) == set(held)
     assert AuditEntry.objects.filter(action="job.tag", outcome="done").exists()
 
