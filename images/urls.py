@@ -33,6 +33,7 @@ urlpatterns = [
     path("images/<int:pk>/", image.image_detail, name="image-detail"),
     path("images/<int:pk>/inspect/", image.image_inspect, name="image-inspect"),
     path("commands/<slug:kind>/", commands.command, name="command"),
+    path("copies/<int:pk>/references/remove/", removal.reference_remove, name="reference-remove"),
     path("pins/", pins.pin_list, name="pin-list"),
     path("load/", load.load, name="load"),
     path("copies/<int:pk>/references/remove/", removal.reference_remove, name="reference-remove"),

@@ -1,18 +1,20 @@
 """Removing copies: the question with its figures, and the start of the jobs."""
 
 from django.core.exceptions import PermissionDenied
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from images import access
 from images.errors import UserError, explain
 from images.forms.base import row_numbers
-from images.models import Permission
-from images.removal import references_mark, removal_start
+from images.models import Copy, Permission
+from images.removal import HostRemoval, references_mark, removal_preview, removal_start
 from images.selection import Selection, selection_of
-from images.views.dialogs import go_to
+from images.templatetags.drydock import human_size
+from images.views.dialogs import dialog, go_to
 from images.views.fleet import selected
 from images.views.jobs import jobs_url
 from images.views.requests import SignedInRequest
@@ -37,6 +39,61 @@ def image_remove(request: SignedInRequest) -> HttpResponse:
     except UserError as error:
         return _question(request, selection, error)
     return go_to(request, jobs_url(jobs))
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def reference_remove(request: SignedInRequest, *, pk: int) -> HttpResponse:
+    """`docker rmi repository:tag`: one reference of a copy, and the copy itself when it is its last one."""
+    copy = access.access_copy(request.user, pk, Permission.REMOVE)
+    name, error = request.GET.get("reference", ""), None
+    names = [reference.name for reference in copy.references.all()]
+    if name not in names:
+        raise Http404
+    [removal] = removal_preview(copies=[copy], references={pk: [name]})
+    is_last = pk not in removal.takes
+    # Whoever agreed to untag did not agree to lose the image, which is what it has come to meanwhile.
+    if request.method == "POST" and request.POST.get("is_last", "") == ("1" if is_last else ""):
+        seen = {pk: request.POST.get("seen", "").split()}
+        try:
+            jobs = removal_start(by=request.user, copies=[copy], references={pk: [name]}, shown=seen)
+            return go_to(request, jobs_url(jobs))
+        except UserError as refused:
+            error = refused
+    return _reference_question(request, copy, removal, name, names, error)
+
+
+def _reference_question(
+    request: SignedInRequest,
+    copy: Copy,
+    removal: HostRemoval,
+    name: str,
+    names: list[str],
+    error: UserError | None,
+) -> HttpResponse:
+    is_last, values = copy.pk not in removal.takes, {"name": name, "host": copy.host}
+    submit, points = _("Remove the reference"), [other for other in names if other != name]
+    text = _("This untags only and frees 0 B: the image stays on %(host)s, with its other references:") % values
+    if is_last and removal.in_use:
+        submit, points = "", []
+        text = _(
+            "This is the last reference of the image on %(host)s, and a container uses it: an engine does not "
+            "remove it. Remove the container first."
+        )
+    elif is_last:
+        size = human_size(removal.freed.high)
+        submit = _("Remove the image, free %(size)s") % {"size": size}
+        text, points = _("This is its last reference on %(host)s, so the image goes."), []
+    return dialog(
+        request,
+        title=_("Remove the reference %(name)s?") % values,
+        text=text % values,
+        points=points,
+        submit=submit,
+        danger=is_last,
+        error=error,
+        hidden={"is_last": "1" if is_last else "", "seen": " ".join(names)},
+        back=reverse("images:image-detail", args=[copy.image_id]),
+    )
 
 
 def _of_address(request: SignedInRequest) -> Selection:

@@ -99,7 +99,7 @@ BASELINE: dict[str, tuple[int, int | None]] = {
     "cleanup:run-items": (9, 10),
     "cleanup:run-cancel": (6, 8),
     "cleanup:pause": (5, None),
-    "cleanup:host-runs": (7, 8),
+    "cleanup:host-runs": (7, 9),
     "cleanup:overview-fragment": (10, 12),
 }
 
@@ -109,7 +109,7 @@ NOT_LISTED = {
     "images:host-check-result",  # one check
     "images:registry-add", "images:registry-edit", "images:registry-remove",
     "images:user-active", "images:user-password", "images:team-remove", "images:grant-remove",  # one thing each
-    "images:user-add", "images:team-add", "images:job-cancel", "images:job-retry", "images:pin-remove",
+    "images:user-add", "images:team-add", "images:job-cancel", "images:job-retry", "images:pin-remove", "images:reference-remove",
     "cleanup:rule-form", "cleanup:schedule-explain",
 }  # fmt: skip
 """Pages that list nothing."""

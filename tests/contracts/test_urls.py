@@ -64,6 +64,9 @@ TABLE: dict[str, Address] = {
     "images:image-selection": Address("POST", data=(("copies", "copy"),)),
     "images:image-export": Address("GET", arguments=(("format", "csv"),)),
     "images:image-remove": Address("GET POST", P.REMOVE, data=(("copies", "copy"),), stranger="forbidden"),
+    "images:reference-remove": Address(
+        "GET POST", P.REMOVE, of="copy", data=(("reference", f"{SECRET}repo:7"), ("seen", f"{SECRET}repo:7"))
+    ),
     "images:image-detail": Address("GET POST", of="image"),  # POST shows secrets: see test_image_page.py
     "images:image-inspect": Address("GET", of="image"),
     "images:command": Address("GET POST", P.PULL, stranger="forbidden", arguments=(("kind", "pull"),)),
