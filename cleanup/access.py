@@ -85,6 +85,11 @@ def can_on_policy(user: User, policy: Policy, permission: Permission | str) -> b
     return groups <= own and _can_on(user, policy.hosts.values_list("pk", flat=True), permission)
 
 
+def can_preview(user: User, policy: Policy) -> bool:
+    """A preview goes through every host of the policy: it is for who may do something with the result."""
+    return any(can_on_policy(user, policy, p) for p in (Permission.EDIT_POLICIES, Permission.RUN_CLEANUP))
+
+
 def can_on_plan(user: User, plan: Plan, permission: Permission | str) -> bool:
     """Whether the permission holds on every host of the plan; a plan without hosts goes by its policy."""
     hosts = list(plan.host_plans.values_list("host_id", flat=True))
@@ -121,6 +126,13 @@ def access_policy(
     if policy is None:
         raise Http404
     _require(permission == Permission.VIEW or can_on_policy(user, policy, permission), permission)
+    return policy
+
+
+def access_preview(user: User, pk: int) -> Policy:
+    """The policy for who may make a preview of it."""
+    policy = access_policy(user, pk, one_off=True)
+    _require(can_preview(user, policy), Permission.RUN_CLEANUP)
     return policy
 
 

@@ -221,7 +221,15 @@ def policy_remove(*, by: User, policy: Policy) -> None:
 
 @transaction.atomic
 def plan_make(*, by: User | None, policy: Policy) -> Plan:
-    """The row at once; a worker plans host by host, and the page follows `plan:<id>`."""
+    """The row at once; a worker plans host by host, and the page follows `plan:<id>`.
+
+    A person who asks while one of this revision is being made gets that one. The schedule always gets its own:
+    it runs it, and a plan is run once.
+    """
+    policy = Policy.objects.select_for_update().get(pk=policy.pk)
+    under_way = policy.plans.filter(state=PlanState.MAKING, policy_revision=policy.revision).first()
+    if by and under_way:
+        return under_way
     plan = Plan.objects.create(
         policy=policy,
         policy_revision=policy.revision,

@@ -25,13 +25,8 @@ ROWS_PER_PAGE = 50
 
 @require_POST
 def plan_make(request: SignedInRequest, pk: int) -> HttpResponse:
-    policy = access.access_policy(request.user, pk, one_off=True)
-    try:
-        plan = policies.plan_make(by=request.user, policy=policy)
-    except UserError as error:
-        messages.error(request, str(error))
-        return redirect("cleanup:policy-detail", policy.pk)
-    return redirect("cleanup:plan-detail", plan.pk)
+    policy = access.access_preview(request.user, pk)
+    return redirect("cleanup:plan-detail", policies.plan_make(by=request.user, policy=policy).pk)
 
 
 @require_POST
@@ -47,7 +42,9 @@ def host_prune(request: SignedInRequest, pk: int, kind: str) -> HttpResponse:
 @require_GET
 def plan_detail(request: SignedInRequest, pk: int) -> HttpResponse:
     plan = access.access_plan(request.user, pk)
-    context = {"plan": plan} | (_made(request, plan) if plan.state == PlanState.READY else {})
+    context = {"plan": plan, "may_preview": access.can_preview(request.user, plan.policy)}
+    if plan.state == PlanState.READY:
+        context |= _made(request, plan)
     if request.htmx.target in ("plan_body", "plan_parts"):
         return render(request, f"cleanup/plan_detail.html#{request.htmx.target}", context)
     return render(request, "cleanup/plan_detail.html", context)

@@ -45,6 +45,7 @@ def policy_detail(request: SignedInRequest, pk: int) -> HttpResponse:
         "runs": listings.runs_listed(request.user, policy=policy)[:RUNS_SHOWN],
         "plans": listings.plans_of(request.user, policy)[:PLANS_SHOWN],
         "may_edit": access.can_on_policy(request.user, policy, Permission.EDIT_POLICIES),
+        "may_preview": access.can_preview(request.user, policy),
     }
     return render(request, "cleanup/policy_detail.html", context)
 

@@ -10,6 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from cleanup import policies
 from cleanup.models import CleanupSwitch, Plan, PlanState, Run
 from images.models import Host, HostGroup, User
 from tests import factories
@@ -282,6 +283,37 @@ def test_preview_button_makes_a_plan(client: Client, host: Host) -> None:
     plan = Plan.objects.get()
     assert plan.created_by == user
     assert response.headers["Location"] == reverse("cleanup:plan-detail", args=[plan.pk])
+
+
+@pytest.mark.parametrize("role", ["viewer", "operator"])
+def test_preview_is_for_who_may_run_or_edit_the_policy_on_all_its_hosts(
+    client: Client, host: Host, other: Host, group: HostGroup, role: str
+) -> None:
+    user = signed_in(client, role)
+    factories.grant(user, "maintainer", group)
+    plan = made(host, other, expires_at=timezone.now())
+    policy = plan.policy
+    assert client.post(reverse("cleanup:plan-make", args=[policy.pk])).status_code == 403
+    button = reverse("cleanup:plan-make", args=[policy.pk])
+    assert button not in text_of(client, "policy-detail", policy.pk)
+    assert button not in text_of(client, "plan-detail", plan.pk)
+    policy.hosts.remove(other)
+    assert client.post(reverse("cleanup:plan-make", args=[policy.pk])).status_code == 302
+    assert button in text_of(client, "policy-detail", policy.pk)
+    assert button in text_of(client, "plan-detail", plan.pk)
+
+
+def test_preview_that_is_being_made_is_not_made_twice(client: Client, host: Host) -> None:
+    signed_in(client, "maintainer")
+    policy = rows.make_policy(hosts=[host])
+    plan = rows.make_plan(policy, state=PlanState.MAKING)
+    address = reverse("cleanup:plan-make", args=[policy.pk])
+    assert client.post(address).headers["Location"] == reverse("cleanup:plan-detail", args=[plan.pk])
+    policy.revision += 1
+    policy.save()
+    assert client.post(address).headers["Location"] != reverse("cleanup:plan-detail", args=[plan.pk])
+    assert policies.plan_make(by=None, policy=policy) not in Plan.objects.exclude(created_by=None)
+    assert policy.plans.count() == 3, "the schedule has one of its own, because a plan is run once"
 
 
 def test_page_costs_the_same_queries_whatever_the_number_of_rows(client: Client, host: Host) -> None:

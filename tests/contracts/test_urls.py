@@ -132,7 +132,7 @@ TABLE: dict[str, Address] = {
     "cleanup:policy-edit": Address("GET POST", P.EDIT_POLICIES, of="policy"),
     "cleanup:policy-switch": Address("POST", P.EDIT_POLICIES, of="policy"),
     "cleanup:policy-remove": Address("GET POST", P.EDIT_POLICIES, of="policy"),
-    "cleanup:plan-make": Address("POST", of="policy"),
+    "cleanup:plan-make": Address("POST", P.RUN_CLEANUP, of="policy"),
     "cleanup:plan-detail": Address("GET", of="plan"),
     "cleanup:plan-part": Address(
         "GET", of="plan", arguments=(("pk", "plan"), ("host_pk", "host"), ("part", "removed"))
