@@ -32,6 +32,13 @@ def crawl(context: JobContext) -> dict[str, Any]:
     return {}
 
 
+@operation("haul", label="Haul", permission=Permission.PULL, limit="most_transfers")
+def haul(context: JobContext) -> dict[str, Any]:
+    """Takes a while, as a pull does, and counts against the host's limit of those."""
+    time.sleep(context.job.parameters["seconds"])
+    return {}
+
+
 @operation("ask", label="Ask", permission=Permission.REMOVE)
 def ask(context: JobContext) -> dict[str, Any]:
     """Needs an answer of the engine."""
