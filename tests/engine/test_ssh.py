@@ -452,7 +452,7 @@ def test_worker_that_ends_leaves_no_ssh_behind(
 def test_healthy_host_syncs_within_two_seconds_beside_hung_ssh_servers(
     workers: Bench, engine: PrivateEngine, sshd: PrivateSshd, hung_port: int
 ) -> None:
-    keys = {"ssh_key": sshd.key, "ssh_host_key": sshd.host_key}
+    keys: dict[str, Any] = {"ssh_key": sshd.key, "ssh_host_key": sshd.host_key}
     address = f"ssh://root@127.0.0.1:{hung_port}"
     hung = [factories.make_host(address=address, synced_at=None, **keys) for _ in range(6)]
     healthy = host_of(engine, sshd)
