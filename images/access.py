@@ -6,6 +6,7 @@ Invisible is 404, forbidden is 403: who may not view a host must not learn that 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from uuid import UUID
 
 from django.core.exceptions import PermissionDenied
 from django.db import models
@@ -16,6 +17,7 @@ from images.models.host import Host, HostCheck, HostGroup
 from images.models.image import Copy, Image, Pin
 from images.models.job import Job
 from images.models.people import Grant, Permission, User
+from images.models.upload import Upload
 
 P = Permission
 
@@ -225,6 +227,14 @@ def access_pin(user: User, pk: int, permission: Permission | str = Permission.VI
     elif permission != Permission.VIEW:
         access_everywhere(user, permission)
     return pin
+
+
+def access_upload(user: User, pk: UUID) -> Upload:
+    """What somebody sent for a build is that person's alone."""
+    upload = Upload.objects.filter(pk=pk, created_by=user).first()
+    if upload is None:
+        raise Http404
+    return upload
 
 
 def access_everywhere(user: User, permission: Permission | str) -> None:

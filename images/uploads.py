@@ -32,7 +32,9 @@ def upload_end(upload: Upload, size_bytes: int) -> Upload:
     """All bytes are there: looks through them once, and keeps what it found."""
     upload.size_bytes = size_bytes
     try:
-        upload.summary = survey(archived(upload_path(upload))).as_json()
+        found = survey(archived(upload_path(upload)))
+        # The text along with it: the page shows its findings, and a large archive is not read twice for that.
+        upload.summary = found.as_json() | {"dockerfile_text": found.dockerfile_text}
         upload.state = UploadState.READY
     except UserError as error:
         upload.state, upload.error_code, upload.error_values = UploadState.REFUSED, error.code, error.values
@@ -49,10 +51,12 @@ def upload_drop(upload: Upload) -> None:
 
 
 def upload_survey(upload: Upload, *, folder: str = "", dockerfile: str = "") -> Survey:
-    """Looks through an upload again, with another folder or Dockerfile. Raises UserError."""
+    """What an upload holds; looks through it again for another folder or Dockerfile. Raises UserError."""
     path = upload_path(upload)
     if upload.state != UploadState.READY or not path.exists():
         raise UserError("upload_gone")
+    if not folder and not dockerfile:
+        return Survey.of(upload.summary)
     return survey(archived(path), folder=folder, dockerfile=dockerfile)
 
 

@@ -5,8 +5,8 @@ The archive is made while it is sent: nothing is extracted and no second copy is
 
 import posixpath
 import tarfile
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from heapq import heappushpop
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,11 @@ class Survey:
         values = asdict(self)
         del values["dockerfile_text"], values["ignore_text"]
         return values | {"sent_count": self.sent_count, "sent_bytes": self.sent_bytes}
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> "Survey":
+        """From what `as_json` gave; the text of .dockerignore is not among it."""
+        return cls(**{f.name: stored[f.name] for f in fields(cls) if f.name in stored})
 
     def ignore(self) -> Ignore | None:
         return Ignore(self.ignore_text, [self.dockerfile]) if self.ignore_file else None

@@ -195,6 +195,8 @@ _CLASSIC_NOISE = re.compile(
 
 
 def _kind(stage: str, name: str) -> str:
+    if stage == "internal" and name.startswith("load metadata for "):
+        return "metadata"
     if stage == "internal" or name.startswith("copy /context"):
         return "internal"
     return "export" if name.startswith(("exporting", "importing cache", "writing image")) else "step"

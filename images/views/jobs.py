@@ -1,6 +1,6 @@
 """Jobs: the list, a job's page, its log, cancelling it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, cast
 
@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
-from images import access, job_input, job_queue
+from images import access, job_input, job_logs, job_queue
 from images import jobs as services
 from images.errors import UserError
 from images.forms.jobs import JobFilterForm
@@ -26,7 +26,6 @@ from images.views.streaming import streamed
 
 PAGE_SIZE = 50
 ITEMS_PER_PAGE = 100
-LOG_CHUNKS = 200  # the newest ones on the page; the whole log is a file of its own
 _LONG_WAIT = timedelta(seconds=60)  # a free worker takes a job at once; four ticks would have woken one
 
 
@@ -68,7 +67,9 @@ def job_detail(request: HttpRequest, *, pk: int) -> HttpResponse:
 def _detail(request: HttpRequest, user: User, job: Job) -> dict[str, Any]:
     # In their own order, never by state: rows must not jump while one watches.
     items = JobItem.objects.filter(job=job).select_related("copy")
-    chunks = list(job.log.order_by("-id").values_list("text", flat=True)[: LOG_CHUNKS + 1])
+    steps = job_logs.steps(job)
+    log, is_log_cut = ("", False) if steps else job_logs.tail(job)
+    word = request.GET.get("q", "").strip()[:100]
     counts = dict(items.order_by().values_list("state").annotate(Count("id")))
     place = job_queue.places([job]).get(job.pk)
     is_late = job.state == JobState.QUEUED and timezone.now() - job.created_at > _LONG_WAIT
@@ -76,8 +77,11 @@ def _detail(request: HttpRequest, user: User, job: Job) -> dict[str, Any]:
         "job": job,
         "page": Paginator(items, ITEMS_PER_PAGE).get_page(request.GET.get("page")),
         "failed_count": counts.get("failed", 0) + counts.get("unknown", 0),
-        "log": "".join(reversed(chunks[:LOG_CHUNKS])),
-        "is_log_cut": len(chunks) > LOG_CHUNKS,
+        "steps": steps,
+        "log": log,
+        "is_log_cut": is_log_cut,
+        "has_log": bool(log) or any(step.log for step in steps),
+        "found": job_logs.search(job, word) if word else None,
         "siblings": _siblings(user, job),
         "may_cancel": access.can(user, permission_for(job), job.host_id),
         "may_retry": may_retry(user, job),
@@ -132,11 +136,9 @@ def job_retry(request: HttpRequest, *, pk: int) -> HttpResponse:
 
 @require_safe
 def job_log(request: HttpRequest, *, pk: int) -> StreamingHttpResponse:
-    """The whole log as a text file; read row by row, because a build writes a lot."""
+    """The whole log, or that of one step, as a text file; read row by row, because a build writes a lot."""
     job = access.access_job(_me(request), pk)
+    step = request.GET.get("step", "")
+    chunks = job_logs.chunks(job, int(step) if step.isdecimal() and len(step) < 6 else 0)
     headers = {"Content-Disposition": f'inline; filename="job-{pk}.log"', "X-Content-Type-Options": "nosniff"}
-    return streamed(request, _log_texts(job), content_type="text/plain; charset=utf-8", headers=headers)
-
-
-def _log_texts(job: Job) -> Iterator[str]:
-    yield from job.log.values_list("text", flat=True).iterator(chunk_size=100)
+    return streamed(request, chunks, content_type="text/plain; charset=utf-8", headers=headers)

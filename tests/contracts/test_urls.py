@@ -11,7 +11,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 
 from cleanup.models import HostPlan, HostRun, Plan, Policy, Run
-from images.models import HostGroup, Job, Permission, Pin, Registry, User
+from images.models import HostGroup, Job, Permission, Pin, Registry, Upload, User
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -69,19 +69,21 @@ TABLE: dict[str, Address] = {
     ),
     "images:image-detail": Address("GET POST", of="image"),  # POST shows secrets: see test_image_page.py
     "images:image-inspect": Address("GET", of="image"),
-    "images:command": Address("GET POST", P.PULL, stranger="forbidden", arguments=(("kind", "pull"),)),
     "images:image-newer": Address("GET POST", of="image"),  # POST asks registries: see test_remote_tags.py
+    "images:command": Address("GET POST", P.PULL, stranger="forbidden", arguments=(("kind", "pull"),)),
+    "images:build-new": Address("GET POST", P.BUILD, stranger="forbidden"),
+    "images:build-lint": Address("POST", P.BUILD, stranger="forbidden"),
+    "images:build-context": Address("GET", OWN, of="upload", stranger="not found"),
+    "images:load": Address("GET POST", P.PULL, stranger="forbidden"),
     "images:pin-list": Address("GET"),
     "images:pin-add": Address("GET POST", P.REMOVE, of="image", arguments=(("image_pk", "image"),)),
-    "images:command": Address("GET POST", P.PULL, stranger="forbidden", arguments=(("kind", "pull"),)),
-    "images:load": Address("GET POST", P.PULL, stranger="forbidden"),
     "images:pin-remove": Address("GET POST", P.REMOVE, of="pin"),
     "images:host-list": Address("GET"),
     "images:host-add": Address("GET POST", P.MANAGE_HOST, everywhere=True),
     "images:host-check-address": Address("POST", P.MANAGE_HOST, everywhere=True),
+    "images:host-make-key": Address("POST", P.MANAGE_HOST, everywhere=True),
     "images:host-check-result": Address("GET", OWN, of="check", stranger="not found"),
     "images:host-detail": Address("GET", of="host"),
-    "images:host-make-key": Address("POST", P.MANAGE_HOST, everywhere=True),
     "images:host-edit": Address("GET POST", P.MANAGE_HOST, of="host"),
     "images:host-check": Address("POST", P.MANAGE_HOST, of="host"),
     "images:host-refresh": Address("POST", of="host"),
@@ -106,9 +108,7 @@ TABLE: dict[str, Address] = {
     "images:job-log": Address("GET", of="job"),
     "images:job-notices": Address("GET"),
     "images:batch-detail": Address("GET", arguments=(("key", BATCH),), stranger="not found"),
-    "images:batch-cancel": Address(
-        "GET POST", P.REMOVE, arguments=(("key", BATCH),), stranger="not found"
-    ),
+    "images:batch-cancel": Address("GET POST", P.REMOVE, arguments=(("key", BATCH),), stranger="not found"),
     "images:batch-retry": Address("GET POST", P.REMOVE, arguments=(("key", BATCH),), stranger="not found"),
     "images:team": manage_team(methods="GET"),
     "images:user-add": manage_team(),
@@ -193,6 +193,7 @@ class World:
             run=self.run, host=self.host, host_plan=HostPlan.objects.create(plan=self.plan, host=self.host)
         )
         self.check = make_check(self.person)
+        self.upload = Upload.objects.create(created_by=self.person, name=f"{SECRET}upload")
         self.registry = Registry.objects.create(name=f"{SECRET}registry", prefix="registry.example.com")
 
     def url(self, name: str) -> str:

@@ -267,7 +267,7 @@ def test_log_is_shown_escaped_and_whole_as_text(client: Client, vera: User, host
 
 def test_long_log_shows_its_end(client: Client, vera: User, host: Host) -> None:
     job = make_job(host)
-    JobLog.objects.bulk_create(JobLog(job=job, text=f"line {n}\n") for n in range(250))
+    JobLog.objects.bulk_create(JobLog(job=job, text=f"{'x' * 400}\nline {n}\n") for n in range(250))
     client.force_login(vera)
     text = page(client, f"/jobs/{job.pk}/")
     assert "line 249\n" in text

@@ -1,0 +1,181 @@
+"""What a build asks for: where its context comes from, and docker build's options."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _now
+from django.utils.translation import gettext_lazy as _
+
+from images.commands.build import build_start
+from images.commands.contexts import MOST_TEXT_BYTES
+from images.commands.git import REF
+from images.forms.commands import CommandForm
+from images.models import Job, Permission, Upload, User
+from images.models.upload import UploadState
+from images.references import InvalidReferenceError, parse
+from images.secrets import is_secret
+
+_NAME = re.compile(r"^[A-Za-z_]\w*$")
+_LABEL = re.compile(r"^\S+$")
+_CODE = {"spellcheck": "false", "autocomplete": "off", "autocapitalize": "none", "class": "form-control mono"}
+EXAMPLE = "FROM debian:12.8-slim\n"
+MOST_TAGS = 20
+
+
+def code_area(rows: int, **attributes: str) -> forms.Textarea:
+    return forms.Textarea(attrs=_CODE | {"rows": rows} | attributes)
+
+
+def code_input(**attributes: str) -> forms.TextInput:
+    return forms.TextInput(attrs=_CODE | attributes)
+
+
+class BuildForm(CommandForm):
+    kind = "build"
+    title = _("Build an image")
+    submit = _("Build")
+    permission = Permission.BUILD
+
+    context = forms.ChoiceField(
+        label=_("The files come from"), initial="typed", widget=forms.RadioSelect,
+        choices=[
+            ("typed", _("A Dockerfile typed here")), ("archive", _("An archive")), ("folder", _("A folder")),
+            ("git", _("A git repository")),
+        ],
+    )  # fmt: skip
+    dockerfile_text = forms.CharField(
+        label=_("Dockerfile"), required=False, initial=EXAMPLE, max_length=MOST_TEXT_BYTES, strip=False,
+        widget=code_area(14),
+        help_text=_("It is built without any other file; COPY and ADD have nothing to copy but from other images."),
+    )  # fmt: skip
+    upload = forms.UUIDField(required=False, widget=forms.HiddenInput)
+    git_url = forms.CharField(
+        label=_("Address"), required=False, max_length=400, widget=code_input(inputmode="url"),
+        help_text=_("Such as https://github.com/acme/api.git; public repositories only."),
+    )  # fmt: skip
+    branch = forms.RegexField(
+        REF, label=_("Branch, tag or commit"), required=False, max_length=200, widget=code_input(),
+        help_text=_("Empty means the default branch."),
+    )  # fmt: skip
+    folder = forms.CharField(
+        label=_("Folder"), required=False, max_length=400, widget=code_input(),
+        help_text=_("The part of it that is the context. Empty means all of it."),
+    )  # fmt: skip
+    dockerfile = forms.CharField(
+        label=_("Dockerfile's path"), required=False, max_length=400, widget=code_input(),
+        help_text=_("As seen from that folder. Empty means Dockerfile."),
+    )  # fmt: skip
+    tags = forms.CharField(
+        label=_("Tags"), required=False, max_length=4000, widget=code_area(2),
+        help_text=_("One a line, such as registry.example.com/shop/api:1.4. Without one the image has only an ID."),
+    )  # fmt: skip
+    target = forms.CharField(
+        label=_("Target stage"), required=False, max_length=100, widget=code_input(),
+        help_text=_("Empty means the last one."),
+    )  # fmt: skip
+    build_args = forms.CharField(
+        label=_("Build arguments"), required=False, max_length=20_000, widget=code_area(3),
+        help_text=_("NAME=value, one a line. Everybody who has the image can read them: no secrets."),
+    )  # fmt: skip
+    labels = forms.CharField(
+        label=_("Labels"), required=False, max_length=20_000, widget=code_area(3),
+        help_text=_("name=value, one a line."),
+    )  # fmt: skip
+    network = forms.ChoiceField(
+        label=_("Network of its steps"), required=False,
+        choices=[("", _("The engine's own")), ("host", _("The host's")), ("none", _("None"))],
+    )  # fmt: skip
+    platform = forms.RegexField(
+        r"^[a-z0-9]+(/[a-z0-9]+(/[a-z0-9.]+)?)?$", label=_("Platform"), required=False, max_length=50,
+        widget=code_input(), help_text=_("Empty means the host's own. Else such as linux/arm64."),
+    )  # fmt: skip
+    builder = forms.ChoiceField(
+        label=_("Builder"), required=False,
+        choices=[("", _("BuildKit where there is one")), ("buildkit", _("BuildKit")), ("classic", _("Classic"))],
+    )  # fmt: skip
+    no_cache = forms.BooleanField(label=_("Build every step anew, without the cache"), required=False)
+    pull = forms.BooleanField(label=_("Pull the base images anew"), required=False)
+
+    def clean_tags(self) -> list[str]:
+        names = re.split(r"[\s,]+", self.cleaned_data["tags"].strip())
+        names = list(dict.fromkeys(filter(None, names)))
+        for name in names:
+            try:
+                wrong = bool(parse(name).digest)
+            except InvalidReferenceError:
+                wrong = True
+            if wrong:
+                raise ValidationError(_now("%(name)s is not a name for an image.") % {"name": name})
+        if len(names) > MOST_TAGS:
+            raise ValidationError(_now("At most %(most)s tags.") % {"most": MOST_TAGS})
+        return names
+
+    def clean_build_args(self) -> dict[str, str]:
+        values = assignments(self.cleaned_data["build_args"], _NAME)
+        for name in values:
+            if is_secret(name):
+                raise ValidationError(
+                    _now(
+                        "%(name)s looks like a secret. Build arguments end up in the image's history, where "
+                        "everybody who has the image can read them."
+                    )
+                    % {"name": name}
+                )
+        return values
+
+    def clean_labels(self) -> dict[str, str]:
+        return assignments(self.cleaned_data["labels"], _LABEL)
+
+    def clean(self) -> dict[str, Any]:
+        data: dict[str, Any] = super().clean() or self.cleaned_data
+        kind = data.get("context")
+        if (
+            kind == "typed"
+            and not data.get("dockerfile_text", "").strip()
+            and "dockerfile_text" not in self.errors
+        ):
+            self.add_error("dockerfile_text", _("Write at least a FROM line."))
+        elif kind == "git" and not data.get("git_url") and "git_url" not in self.errors:
+            self.add_error("git_url", _("Give the repository's address."))
+        elif kind in ("archive", "folder"):
+            data["upload"] = self._sent(data.get("upload"))
+        return data
+
+    def _sent(self, pk: Any) -> Upload | None:
+        found = (
+            Upload.objects.filter(pk=pk, created_by=self.user, state=UploadState.READY).first()
+            if pk
+            else None
+        )
+        if found is None:
+            self.add_error(None, _("Choose the files and wait until they have arrived."))
+        return found
+
+    def start(self, by: User) -> list[Job]:
+        data = dict(self.cleaned_data)
+        kind = data.pop("context")
+        own = {"typed": {"dockerfile_text"}, "git": {"git_url", "branch"}}.get(kind, {"upload"})
+        for name in {"dockerfile_text", "upload", "git_url", "branch"} - own:
+            del data[name]
+        if kind == "typed":
+            data |= {"folder": "", "dockerfile": ""}
+        return build_start(by=by, **data)
+
+
+def assignments(text: str, names: re.Pattern[str]) -> dict[str, str]:
+    """ "NAME=value" line by line. Raises ValidationError with the line that is none."""
+    found: dict[str, str] = {}
+    for line in filter(None, map(str.strip, text.splitlines())):
+        name, equals, value = line.partition("=")
+        if not equals or not names.match(name.strip()):
+            raise ValidationError(_now("Write it as NAME=value: %(line)s") % {"line": line[:80]})
+        found[name.strip()] = value.strip()
+    return found
+
+
+def initial_of(address: Mapping[str, Any], user: User) -> dict[str, Any]:
+    """What the address that opened the page says: `?host=3&git_url=...`."""
+    return BuildForm.initial_of(address, user)

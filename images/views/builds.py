@@ -1,0 +1,65 @@
+"""Building an image: the form, what a sent context holds, findings in a Dockerfile."""
+
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.core.exceptions import PermissionDenied
+from django.http import HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from images import access, hadolint
+from images.commands.contexts import MOST_TEXT_BYTES
+from images.errors import UserError, explain
+from images.forms.builds import BuildForm, initial_of
+from images.models import Permission
+from images.uploads import upload_survey
+from images.views.jobs import jobs_url
+from images.views.requests import SignedInRequest
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def build_new(request: SignedInRequest) -> HttpResponse:
+    _require_build(request)
+    initial = initial_of(request.GET.dict(), request.user)
+    form = BuildForm(request.POST if request.method == "POST" else None, user=request.user, initial=initial)
+    context: dict[str, Any] = {"form": form, "limit_bytes": settings.CONTEXT_LIMIT_BYTES}
+    if form.is_valid():
+        try:
+            return HttpResponseRedirect(jobs_url(form.start(request.user)))
+        except UserError as error:
+            context["error"] = explain(error.code, error.values, error.raw)
+    return render(request, "images/build_form.html", context)
+
+
+def _require_build(request: SignedInRequest) -> None:
+    if not access.can_anywhere(request.user, Permission.BUILD):
+        raise PermissionDenied
+
+
+@require_safe
+def build_context(request: SignedInRequest, *, pk: UUID) -> HttpResponse:
+    """What was sent holds, what .dockerignore leaves out of it, and the findings in its Dockerfile."""
+    upload = access.access_upload(request.user, pk)
+    folder, dockerfile = (request.GET.get(name, "").strip()[:400] for name in ("folder", "dockerfile"))
+    context: dict[str, Any] = {"upload": upload}
+    try:
+        context["survey"] = survey = upload_survey(upload, folder=folder, dockerfile=dockerfile)
+    except UserError as error:
+        context["error"] = explain(error.code, error.values, error.raw)
+    else:
+        context |= _lint(survey.dockerfile_text or "")
+    return render(request, "images/_build_context.html", context)
+
+
+@require_POST
+def build_lint(request: SignedInRequest) -> HttpResponse:
+    _require_build(request)
+    text = request.POST.get("dockerfile_text", "")[:MOST_TEXT_BYTES]
+    return render(request, "images/_build_lint.html", _lint(text))
+
+
+def _lint(text: str) -> dict[str, Any]:
+    found = hadolint.findings(text)
+    return {"findings": found, "lines": hadolint.linted(text, found) if found else []}
