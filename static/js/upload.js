@@ -8,6 +8,8 @@
   const submit = form.querySelector("[type=submit]");
   const file = form.querySelector("input[type=file]");
   let request = null;
+  part("plain").remove();
+  submit.disabled = false;
 
   const size = (bytes) =>
     new Intl.NumberFormat(document.documentElement.lang || "en", { style: "unit", unit: "megabyte", unitDisplay: "short", maximumFractionDigits: 1 }).format(bytes / 1e6);
