@@ -62,6 +62,9 @@ def carry_out(context: JobContext) -> dict[str, Any]:
     parameters, engine, host = context.job.parameters, context.engine, context.host
     registry = registry_for(parameters["repository"])
     context.result["account"] = registry.name if registry else ""
+    if parse(parameters["repository"]).registry == "docker.io" and host.registry_mirrors:
+        # Engines ask a mirror about Docker Hub's images first; which one answered they do not tell.
+        context.result["mirrors"] = host.registry_mirrors
     before = read.find_image(engine, parameters["reference"]) if parameters["tag"] else None
     layers = _pulled(context, registry)
     names = [parameters["reference"]]

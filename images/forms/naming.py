@@ -85,7 +85,9 @@ class TagForm(CopyForm):
         ),
     )
     # Its value says what is confirmed: another name or another host needs to be confirmed anew.
-    take_over = forms.CharField(required=False, max_length=1000, widget=forms.HiddenInput)
+    take_over = forms.CharField(
+        label=_("Take the name from there"), required=False, max_length=1000, widget=forms.HiddenInput
+    )
 
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         super().__init__(*args, user=user, **kwargs)
@@ -116,7 +118,6 @@ class TagForm(CopyForm):
         confirmed = ":".join(tag_parts(data["reference"])) + " " + ",".join(str(copy.pk) for copy in others)
         field = self.fields["take_over"]
         field.widget = forms.CheckboxInput(attrs={"value": confirmed, "class": "form-check-input"})
-        field.label = _now("Take the name from there")
         if data.get("take_over") == confirmed:
             return
         sent: Any = self.data.copy()  # type: ignore[attr-defined]

@@ -1,0 +1,48 @@
+"""A host with a mirror: images of Docker Hub come through it, and Drydock knows the mirror's name."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from config.demo import images as demo
+from config.demo.engines import PrivateEngine
+from config.demo.images import Image, Layer
+from images import hosts
+from images.commands.pull import pull_start
+from images.engine import read
+from images.engine.client import Connection, open_engine
+from images.jobs import job_carry_out
+from images.models import Copy, JobState
+from tests import factories
+from tests.engine.freed import registered
+from tests.registry import PrivateRegistry
+
+pytestmark = [pytest.mark.engine, pytest.mark.registry, pytest.mark.django_db(transaction=True)]
+
+
+def test_image_of_docker_hub_comes_from_the_hosts_mirror(
+    engine: PrivateEngine,
+    make_engine: Callable[..., PrivateEngine],
+    make_registry: Callable[..., PrivateRegistry],
+) -> None:
+    hub = make_registry()
+    mirror = make_registry(mirrored=f"http://{hub.host}")
+    with engine.client() as client:
+        api: Any = client
+        name = f"{hub.host}/library/something:1"
+        demo.load(api, Image([name], [Layer("own", 200_000)]))
+        for line in api.push(name, stream=True, decode=True):
+            assert "error" not in line, line
+    mirrored = make_engine(arguments=("--registry-mirror", f"http://{mirror.host}"))
+    host = registered(mirrored.address)
+    with open_engine(Connection.of(host)) as opened:
+        hosts.host_reached(host, read.info(opened))
+    assert host.registry_mirrors == [f"http://{mirror.host}/"]
+    [job] = pull_start(by=factories.make_user(), hosts=[host], reference="something:1")
+    job_carry_out(job.pk)
+    job.refresh_from_db()
+    assert job.state == JobState.SUCCEEDED, job.error_raw
+    assert job.result["digest"] == hub.digest("library/something", "1")
+    assert job.result["mirrors"] == [f"http://{mirror.host}/"]
+    assert Copy.objects.get(host=host).name == "something:1"
