@@ -42,7 +42,11 @@ def host_prune(request: SignedInRequest, pk: int, kind: str) -> HttpResponse:
 @require_GET
 def plan_detail(request: SignedInRequest, pk: int) -> HttpResponse:
     plan = access.access_plan(request.user, pk)
-    context = {"plan": plan, "may_preview": access.can_preview(request.user, plan.policy)}
+    # Asked by the template, and only where it has a button for it.
+    context: dict[str, Any] = {
+        "plan": plan,
+        "may_preview": lambda: access.can_preview(request.user, plan.policy),
+    }
     if plan.state == PlanState.READY:
         context |= _made(request, plan)
     if request.htmx.target in ("plan_body", "plan_parts"):

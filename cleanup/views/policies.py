@@ -40,12 +40,13 @@ def policy_list(request: SignedInRequest) -> HttpResponse:
 @require_GET
 def policy_detail(request: SignedInRequest, pk: int) -> HttpResponse:
     policy = access.access_policy(request.user, pk)
+    may_edit = access.can_on_policy(request.user, policy, Permission.EDIT_POLICIES)
     context = {
         "policy": policy,
         "runs": listings.runs_listed(request.user, policy=policy)[:RUNS_SHOWN],
         "plans": listings.plans_of(request.user, policy)[:PLANS_SHOWN],
-        "may_edit": access.can_on_policy(request.user, policy, Permission.EDIT_POLICIES),
-        "may_preview": access.can_preview(request.user, policy),
+        "may_edit": may_edit,
+        "may_preview": may_edit or access.can_preview(request.user, policy),
     }
     return render(request, "cleanup/policy_detail.html", context)
 
