@@ -46,6 +46,12 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
+// Of the notices about ended jobs the oldest makes room: more than three would cover the page.
+document.addEventListener("htmx:oobAfterSwap", (event) => {
+  const place = event.detail.target;
+  if (place.id === "notices") while (place.children.length > 3) place.firstElementChild.remove();
+});
+
 // A request that failed says so instead of leaving the page as if nothing had happened.
 for (const name of ["htmx:responseError", "htmx:sendError", "htmx:timeout"]) {
   document.addEventListener(name, (event) => {
