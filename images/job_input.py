@@ -18,10 +18,6 @@ LABELS: dict[str, Text] = {
     "tag": _("Tag"),
     "tags": _("Tags"),
     "platform": _("Platform"),
-    "source": _("From"),
-    "source_name": _("From"),
-    "target": _("To"),
-    "target_name": _("To"),
     "images": _("Images"),
     "names": _("Names"),
     "file": _("File"),
@@ -40,15 +36,19 @@ LABELS: dict[str, Text] = {
     "no_cache": _("Without the cache"),
     "pull": _("Pull the base image anew"),
     "network": _("Network"),
+    "take_over": _("Taken from another image"),
     "promised_bytes": _("Promised"),
 }
 # What only the operation needs, or what the page shows in another place; "*" stands for every kind.
 HIDDEN: dict[str, frozenset[str]] = {
     "*": frozenset({"engine", "upload", "promised_bytes", "promised_low_bytes", "is_up_to", "about_bytes"}),
     "pull": frozenset({"repository", "tag"}),
+    "push": frozenset({"repository", "tag", "engine_id"}),
+    "tag": frozenset({"repository", "tag", "engine_id"}),
     "remove": frozenset({"items"}),
     "cleanup": frozenset({"run", "host_run"}),
-    "copy": frozenset({"source"}),
+    # Who sees the host that images went to need not see the one they came from.
+    "copy": frozenset({"source", "source_name"}),
     "build": frozenset({"context"}),
 }
 LONG = 200  # characters; a longer text is folded

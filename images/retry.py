@@ -9,7 +9,7 @@ from images import access
 from images.commands.copy import copy_again
 from images.errors import UserError
 from images.jobs import ItemInput, job_start
-from images.models import Job, JobState, Permission, User
+from images.models import Job, JobState, Permission, Upload, User
 from images.operations import OPERATIONS
 from images.removal import removal_again
 
@@ -32,7 +32,7 @@ def can_retry(job: Job) -> bool:
     operation = OPERATIONS.get(job.kind)
     if operation is None or not operation.can_retry or job.is_open or not job.host.is_enabled:
         return False
-    return job.kind not in _OTHERWISE or job.state in NOT_DONE or _has_rest(job)
+    return job.kind != "remove" or job.state in NOT_DONE or _has_rest(job)
 
 
 def _has_rest(job: Job) -> bool:
@@ -59,6 +59,10 @@ def job_retry(*, by: User, job: Job, batch: uuid.UUID | None = None) -> Job:
 
 
 def _same(by: User, job: Job) -> Job:
+    upload = job.parameters.get("upload")
+    if upload and not Upload.objects.filter(pk=upload, created_by=by).exists():
+        # What somebody uploaded is theirs alone, and kept for a while only.
+        raise UserError("upload_gone")
     items = [
         ItemInput(name, engine_id, copy)
         for name, engine_id, copy in job.items.values_list("name", "engine_id", "copy_id")

@@ -10,7 +10,7 @@ from django.utils import timezone
 from images import job_input
 from images.errors import UserError
 from images.jobs import ItemInput, job_start
-from images.models import AuditEntry, Host, HostGroup, ItemState, Job, JobState, Permission, User
+from images.models import AuditEntry, Host, HostGroup, ItemState, Job, JobState, Permission, Upload, User
 from images.operations import OPERATIONS, operation
 from images.removal import removal_start
 from images.retry import can_retry, job_retry
@@ -178,6 +178,23 @@ def test_secrets_of_the_input_are_masked(host: Host) -> None:
     assert "hunter2" not in str(shown)
     assert shown["Build arguments"][0] == "VERSION=3"
     assert shown["odd"] == ("1", "two")
+
+
+def test_build_from_an_upload_is_repeated_by_its_owner_alone(host: Host, ada: User) -> None:
+    ada_s = Upload.objects.create(created_by=ada, name="context.tar")
+    job = ended(job_start(kind="scrub", host=host, by=ada, parameters={"upload": str(ada_s.pk)}))
+    assert job_retry(by=ada, job=job).parameters == job.parameters
+    with pytest.raises(UserError):
+        job_retry(by=factories.make_admin(), job=job)
+
+
+def test_copy_does_not_name_its_source_to_who_sees_the_target_alone(host: Host) -> None:
+    parameters = {
+        "source": 7,
+        "source_name": "secret-1",
+        "images": [{"id": "sha256:1", "name": "shop/api:1"}],
+    }
+    assert lines(Job(kind="copy", host=host, parameters=parameters)) == {"Images": ("shop/api:1",)}
 
 
 def test_what_only_the_operation_needs_is_not_shown(client: Client, host: Host, ada: User) -> None:

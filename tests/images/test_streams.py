@@ -149,6 +149,23 @@ def test_event_reaches_who_listens_to_its_topic_and_nobody_else(ada: User) -> No
     run(test())
 
 
+def test_what_is_told_to_another_person_can_not_be_listened_to(ada: User) -> None:
+    bo = factories.make_user("bo")
+    cookie = cookie_of(ada)
+
+    async def test() -> None:
+        topics = f"by:{bo.pk}+by:{ada.pk}"
+        async with watching(cookie, topics, after="1-0") as stream:
+            await publish("job:1", f"by:{bo.pk}", whose="bo")
+            await publish("job:2", f"by:{ada.pk}", whose="ada")
+            await stream.until(lambda: stream.events)
+        async with watching(cookie, topics, after="1-0") as replayed:
+            await replayed.until(lambda: replayed.events)
+        assert [event["data"]["whose"] for event in stream.events + replayed.events] == ["ada", "ada"]
+
+    run(test())
+
+
 def test_events_of_hosts_one_may_not_see_never_come(ada: User) -> None:
     seen = factories.make_host(groups=tuple(HostGroup.objects.all()))
     hidden = factories.make_host()
