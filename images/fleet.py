@@ -15,7 +15,7 @@ from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
 from images.models import Container, Copy, Host, Pin, Reference, User
-from images.remote_tags import behind, mark_newer
+from images.remote_tags import mark_newer
 from images.search_index import SEARCH_TABLE
 
 PAGE_SIZE = 50
@@ -104,7 +104,7 @@ def _by_use(copies: QuerySet[Copy], query: FleetQuery) -> QuerySet[Copy]:
     if query.latest is not None:
         copies = copies.filter(is_latest=query.latest)
     if query.behind:
-        copies = copies.filter(behind())
+        copies = copies.filter(is_behind=True)
     conditions = {
         "used": Q(container_count__gt=0),
         "unused": Q(container_count=0),

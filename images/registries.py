@@ -30,6 +30,12 @@ def full_repository(name: str) -> str:
     return f"{parsed.registry}/{parsed.path}"
 
 
+def spellings(repository: str) -> list[str]:
+    """How engines write a repository: Docker leaves Docker Hub's name out, Podman writes everything in full."""
+    full = full_repository(repository)
+    return list({repository, full, full.removeprefix("docker.io/"), full.removeprefix("docker.io/library/")})
+
+
 def prefixes_of(repository: str) -> list[str]:
     """ "ghcr.io/acme/api" -> "ghcr.io", "ghcr.io/acme", "ghcr.io/acme/api": only whole parts of the path count."""
     parts = repository.split("/")

@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -23,7 +23,7 @@ from images.errors import UserError
 from images.jobs import wake
 from images.models import Copy, Reference, Registry, RemoteTag
 from images.references import InvalidReferenceError, parse
-from images.registries import account_of, longest, outcome_write
+from images.registries import account_of, longest, outcome_write, spellings
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,8 @@ WISHED = datetime(1970, 1, 1, tzinfo=UTC)
 TAGS_PER_ROUND = 20
 PAUSE_SECONDS = 0.1  # between two questions: a registry should not notice
 REST_AFTER_FAILURE = timedelta(hours=1)
-GATHER_EVERY_SECONDS = 60.0  # reads the tagged references of the whole fleet
+GATHER_EVERY_SECONDS = 300.0  # reads the tagged references of the whole fleet: a second for 200,000
+BATCH = 500
 
 
 def full_name(name: str) -> str:
@@ -115,6 +116,50 @@ def behind() -> Exists:
     return Exists(tagged.exclude(Exists(held)))
 
 
+def behind_write(names: Collection[str] | None = None) -> None:
+    """Keeps `Copy.is_behind` true: for the copies with these tags (full names) and those marked now, or for all.
+
+    The condition costs some microseconds a copy; the fleet list has not the time to ask it of every one.
+    """
+    marked = set(Copy.objects.filter(is_behind=True).values_list("pk", flat=True))
+    if names is None:
+        found = set(Copy.objects.filter(behind()).values_list("pk", flat=True))
+    else:
+        found = _behind_among(marked | _copies_with(names))
+    _mark(found - marked, is_behind=True)
+    _mark(marked - found, is_behind=False)
+
+
+def _copies_with(names: Collection[str]) -> set[int]:
+    """Looked up by repository, for which there is an index."""
+    tags: dict[str, set[str]] = defaultdict(set)
+    for name in names:
+        repository, _, tag = name.rpartition(":")
+        for spelling in spellings(repository):
+            tags[spelling].add(tag)
+    rows = Reference.objects.filter(repository__in=tags).exclude(tag="").order_by()
+    found = rows.values_list("copy_id", "repository", "tag")
+    return {copy_id for copy_id, repository, tag in found if tag in tags[repository]}
+
+
+def _behind_among(keys: set[int]) -> set[int]:
+    return {
+        pk
+        for batch in _batches(keys)
+        for pk in Copy.objects.filter(behind(), pk__in=batch).values_list("pk", flat=True)
+    }
+
+
+def _mark(keys: set[int], *, is_behind: bool) -> None:
+    for batch in _batches(keys):
+        Copy.objects.filter(pk__in=batch).update(is_behind=is_behind)
+
+
+def _batches(keys: set[int]) -> Iterator[list[int]]:
+    ordered = sorted(keys)
+    yield from (ordered[start : start + BATCH] for start in range(0, len(ordered), BATCH))
+
+
 # What is asked for
 
 
@@ -160,6 +205,7 @@ def tags_ask_due(now: datetime) -> int:
     if time.monotonic() - _gathered_at >= GATHER_EVERY_SECONDS:
         _gathered_at = time.monotonic()
         tags_gather()
+        behind_write()
     rests = Q(checked_at__gt=now - REST_AFTER_FAILURE) & ~Q(error_code="")
     registries = list(Registry.objects.only("pk", "prefix"))
     awake = set(Registry.objects.exclude(rests).values_list("pk", flat=True))
@@ -213,6 +259,7 @@ def _round(registry: Registry) -> None:
     except UserError as error:
         logger.warning("%s could not be asked for tags: %s", registry, error.code)
         problem = error
+    behind_write([tag.name for tag in due])
     outcome_write(registry, problem, limit)
     progress.publish("remote-tags", host_id=None)
 
@@ -245,7 +292,8 @@ def tag_told(name: str, digest: str) -> None:
     """A pull or a push has just told what a tag points at. Nothing where the tag is not asked for anyway."""
     if full := full_name(name):
         values = {"digest": digest, "error_code": "", "error_values": {}, "checked_at": timezone.now()}
-        RemoteTag.objects.filter(name=full).update(**values)
+        if RemoteTag.objects.filter(name=full).update(**values):
+            behind_write([full])
 
 
 def tags_ask_now(copies: Iterable[Copy]) -> bool:

@@ -15,7 +15,7 @@ from images.jobs import job_start
 from images.models import Copy, Host, Job, Permission, Reference, User
 from images.operations import operation
 from images.references import parse
-from images.registries import full_repository
+from images.registries import spellings
 
 
 def tag_start(*, by: User, copies: Iterable[Copy], reference: str, take_over: bool = False) -> list[Job]:
@@ -52,12 +52,6 @@ def tag_holders(hosts: Iterable[Host], reference: str) -> list[Copy]:
     named = Reference.objects.filter(host__in=hosts, tag=tag, repository__in=spellings(repository))
     copies = Copy.objects.filter(references__in=named).select_related("host")
     return list(copies.distinct().order_by("host__name", "pk"))
-
-
-def spellings(repository: str) -> list[str]:
-    """How engines write a repository: Docker leaves Docker Hub's name out, Podman writes everything in full."""
-    full = full_repository(repository)
-    return list({repository, full, full.removeprefix("docker.io/"), full.removeprefix("docker.io/library/")})
 
 
 @operation(

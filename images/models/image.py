@@ -112,6 +112,7 @@ class Copy(models.Model):
     is_dangling = models.BooleanField(default=False)  # no tag
     is_intermediate = models.BooleanField(default=False)  # an untagged parent of a classic build
     is_latest = models.BooleanField(default=False)  # one of its tags is `latest`
+    is_behind = models.BooleanField(default=False)  # a registry has something newer; kept by remote_tags.py
 
     size_bytes = models.PositiveBigIntegerField(default=0)  # all its layers, shared ones included
     own_bytes = models.PositiveBigIntegerField(default=0)  # freed if only this copy went
@@ -143,6 +144,7 @@ class Copy(models.Model):
             models.Index(fields=["id"], name="copy_in_use", condition=Q(container_count__gt=0)),
             models.Index(fields=["id"], name="copy_dangling", condition=Q(is_dangling=True)),
             models.Index(fields=["id"], name="copy_latest", condition=Q(is_latest=True)),
+            models.Index(fields=["id"], name="copy_behind", condition=Q(is_behind=True)),
         ]
 
     def __str__(self) -> str:

@@ -217,6 +217,53 @@ def test_longer_prefix_asks_for_its_own_tags(hub: Hub, registry: Registry) -> No
     assert not RemoteTag.objects.filter(checked_at=NEVER).exists()
 
 
+class TestMark:
+    """`Copy.is_behind`, which the filter of the fleet list looks at instead of asking anew."""
+
+    def marked(self) -> list[Copy]:
+        return list(Copy.objects.filter(is_behind=True))
+
+    def test_answer_marks_every_copy_with_that_tag(self, hub: Hub, registry: Registry) -> None:
+        copies = [pulled(f"{hub.host}/library/redis") for _ in range(3)]
+        pulled(f"{hub.host}/library/redis", digest=DIGEST)
+        ask(registry)
+        assert self.marked() == copies
+
+    @pytest.mark.parametrize("name", ["redis", "docker.io/library/redis", "acme/api", "docker.io/acme/api"])
+    def test_what_a_push_told_marks_too(self, name: str) -> None:
+        copy = pulled(name)
+        full = remote_tags.full_name(f"{name}:7")
+        RemoteTag.objects.create(name=full, checked_at=NEVER)
+        remote_tags.tag_told(f"{name}:7", DIGEST)
+        assert self.marked() == [copy]
+        remote_tags.tag_told(f"{name}:7", OLD)
+        assert self.marked() == []
+
+    def test_copy_that_lost_the_tag_is_not_marked_any_more(self, hub: Hub, registry: Registry) -> None:
+        copy = pulled(f"{hub.host}/library/redis")
+        ask(registry)
+        copy.references.exclude(tag="").delete()
+        remote_tags.behind_write([f"{hub.host}/library/redis:7"])
+        assert self.marked() == []
+
+    def test_tick_takes_away_marks_of_registries_that_are_gone(
+        self, hub: Hub, registry: Registry, woken: list[int]
+    ) -> None:
+        pulled(f"{hub.host}/library/redis")
+        ask(registry)
+        registry.delete()
+        tags_ask_due(timezone.now())
+        assert self.marked() == []
+
+    def test_all_at_once_says_the_same_as_one_by_one(self, hub: Hub, registry: Registry) -> None:
+        pulled(f"{hub.host}/library/redis")
+        pulled(f"{hub.host}/library/redis", digest=DIGEST)
+        ask(registry)
+        before = self.marked()
+        remote_tags.behind_write()
+        assert self.marked() == before == behind_copies()
+
+
 class TestPages:
     @pytest.fixture
     def group(self) -> HostGroup:
