@@ -57,6 +57,7 @@ BASELINE: dict[str, tuple[int, int | None]] = {
     "images:image-export?txt": (5, 6),
     "images:image-remove?COPIES": (8, 10),
     "images:command": (6, 7),
+    "images:load": (7, 8),
     "images:image-detail": (15, 20),
     "images:image-newer": (10, 12),
     "images:image-inspect": (5, 6),

@@ -69,7 +69,8 @@ class Request:
             "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in sent.items()],
         }  # fmt: skip
         self._body = [body[start : start + 65536] for start in range(0, len(body), 65536)] or [b""]
-        self.status, self.headers, self.content, self.is_whole = 0, {}, b"", False
+        self.status, self.content, self.is_whole = 0, b"", False
+        self.headers: dict[bytes, bytes] = {}
         self.has_left = asyncio.Event()
         self.each: Callable[[], None] = lambda: None
 
