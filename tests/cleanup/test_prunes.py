@@ -125,7 +125,9 @@ def test_entry_on_the_hosts_page_leads_to_the_preview(
     assert "schedule" not in text.lower()
     client.post(f"/cleanup/plans/{plan.pk}/run/")
     run = Run.objects.get()
-    assert client.get(f"/cleanup/runs/{run.pk}/").status_code == client.get("/cleanup/runs/").status_code == 200
+    assert (
+        client.get(f"/cleanup/runs/{run.pk}/").status_code == client.get("/cleanup/runs/").status_code == 200
+    )
     # A new preview of the same may be asked for from an expired one.
     assert client.post(f"/cleanup/policies/{plan.policy_id}/preview/").status_code == 302
 

@@ -157,7 +157,7 @@ class TestAddress:
 class TestAdding:
     def test_socket_is_the_default(self, client: Client, admin: User, group: HostGroup) -> None:
         values = {"name": "local", "kind": "unix", "address": "", "groups": [group.pk], "image_budget": "1.5"}
-        values |= {"most_transfers": 7, "most_builds": ""}
+        values |= {"most_transfers": "7", "most_builds": ""}
         assert client.post("/hosts/add/", values).status_code == 302
         host = Host.objects.get()
         assert (host.address, host.image_budget_bytes) == (addresses.SOCKET, 1_500_000_000)
