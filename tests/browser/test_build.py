@@ -1,0 +1,195 @@
+"""Building in a browser: steps that are cached, work and fail while one watches; folders and archives; 2 GB."""
+
+import http.client
+import io
+import re
+import tarfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import pytest
+
+from config.demo import images as demo
+from config.demo.engines import PrivateEngine
+from config.demo.images import Image, Layer
+from images.models import Host, Job, Upload
+from tests import factories
+from tests.browser.plugin import LiveSite, sign_in
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+pytestmark = [pytest.mark.browser, pytest.mark.services]
+
+BASE = "shop/tools:1"
+FAILING = f"""FROM {BASE} AS build
+RUN echo first > /first; echo said first
+RUN echo before the end; sleep 2; exit 3
+
+FROM scratch
+COPY --from=build /first /first
+"""
+
+
+@pytest.fixture
+def host(live_site: LiveSite, engine: PrivateEngine) -> Host:
+    with engine.client() as api:
+        demo.load(api, Image([BASE], [Layer("tools", tools=True)], config={"Env": ["PATH=/bin"]}))
+    factories.make_admin("root")
+    return factories.make_host("build-1", address=engine.address, engine_kind="docker", store_kind="graph")
+
+
+def start(page: "Page", **fields: str) -> None:
+    for name, value in fields.items():
+        page.locator(f"textarea[name={name}]").fill(value)
+    page.locator(".build-more > summary").click()
+    page.locator("select[name=network]").select_option("none")
+    page.get_by_role("button", name="Build").click()
+    page.wait_for_url(re.compile(r"/jobs/\d+/$"))
+
+
+@pytest.mark.engine
+def test_build_of_stages_with_a_cached_and_a_failing_step(page: "Page", host: Host) -> None:
+    sign_in(page, "root")
+    page.goto("/images/")
+    page.get_by_role("link", name="Build", exact=True).click()
+    start(page, dockerfile_text=FAILING.replace("exit 3", "exit 0"), tags="shop/api:1")
+    page.locator(".badge", has_text="Succeeded").first.wait_for(timeout=30_000)
+    page.get_by_role("heading", name="What each step added").wait_for()
+    assert page.locator("main details[open]").count() == 0, "what went well is folded"
+    page.goto("/builds/new/")
+    start(page, dockerfile_text=FAILING, tags="shop/api:1")
+    page.evaluate("window.sameDocument = true")
+    # While it works: the first step is cached, the second one under way, and its log can be opened.
+    cached = page.locator(".build-step.is-cached", has_text="RUN echo first")
+    cached.wait_for()
+    page.locator(".build-step.is-failed", has_text="exit 3").wait_for(timeout=30_000)
+    page.locator(".badge", has_text="Failed").first.wait_for()
+    assert page.evaluate("window.sameDocument") is True
+    failed = page.locator(".build-step.is-failed")
+    assert failed.locator("pre").inner_text().strip() == "before the end"
+    assert failed.locator("details").get_attribute("open") is not None
+    page.get_by_text("A step ended with the exit code 3").first.wait_for()
+    page.locator(".build-step.is-skipped", has_text="COPY --from=build").wait_for()
+    page.locator("#log_search").fill("BEFORE")
+    page.locator("#log_search").press("Enter")
+    page.get_by_text("1 line with").wait_for()
+
+
+@pytest.mark.engine
+def test_log_that_was_opened_stays_open_while_the_build_goes_on(page: "Page", host: Host) -> None:
+    sign_in(page, "root")
+    page.goto("/builds/new/")
+    text = f"FROM {BASE}\nRUN echo early\nRUN for i in 1 2 3 4; do sleep 1; echo line $i; done\n"
+    start(page, dockerfile_text=text)
+    early = page.locator(".build-step.is-done", has_text="RUN echo early")
+    early.locator("summary").click()
+    page.locator(".build-step", has_text="RUN for").locator("pre", has_text="line 2").wait_for(
+        state="attached", timeout=30_000
+    )
+    assert early.locator("details").get_attribute("open") is not None
+    page.locator(".badge", has_text="Succeeded").first.wait_for(timeout=30_000)
+    assert early.locator("details").get_attribute("open") is not None
+
+
+@pytest.mark.engine
+def test_folder_is_packed_by_the_browser_and_built(page: "Page", host: Host, tmp_path: Path) -> None:
+    tree = tmp_path / "web"
+    long = "d" * 60 + "/" + "é" * 60
+    for name, text in {
+        "Dockerfile": f"FROM {BASE}\nCOPY . /src\nRUN cat /src/{long}.txt /src/a.txt\n", "a.txt": "A\n",
+        f"{long}.txt": "long\n", "x.log": "log\n", ".dockerignore": "*.log\n",
+    }.items():  # fmt: skip
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_text(text)
+    sign_in(page, "root")
+    page.goto("/builds/new/")
+    page.get_by_label("A folder").check()
+    assert page.get_by_role("button", name="Build").is_disabled(), "nothing was sent yet"
+    page.locator("#tree").set_input_files(tree)
+    page.get_by_text("4 files").wait_for()
+    page.get_by_text("1 file, 4 B, by .dockerignore").wait_for()
+    start(page, tags="shop/web:1")
+    page.locator(".badge", has_text="Succeeded").first.wait_for(timeout=30_000)
+    said = "".join(Job.objects.get().log.values_list("text", flat=True))
+    assert "long" in said
+
+
+def test_archive_shows_what_it_holds_and_findings_before_anything_is_built(
+    page: "Page", live_site: LiveSite, tmp_path: Path
+) -> None:
+    factories.make_admin("root")
+    factories.make_host("build-1")
+    path = tmp_path / "app.tar.gz"
+    with tarfile.open(path, "w:gz") as made:
+        for name, text in {
+            "app/Dockerfile": b"FROM debian\n",
+            "app/x": b"1",
+            "app/dev.Dockerfile": b"FROM x:1\n",
+        }.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(text)
+            made.addfile(info, io.BytesIO(text))
+    sign_in(page, "root")
+    page.goto("/builds/new/")
+    page.get_by_label("An archive").check()
+    page.locator("#archive").set_input_files(path)
+    page.get_by_text("3 files").wait_for()
+    page.get_by_text("There is no .dockerignore").wait_for()
+    page.locator("#context .lint-finding", has_text="DL3006").wait_for()
+    page.get_by_role("button", name="dev.Dockerfile").click()
+    page.locator("#context .lint-code", has_text="FROM x:1").wait_for()
+    broken = tmp_path / "broken.tar"
+    broken.write_bytes(b"x" * 5000)
+    page.locator("#archive").set_input_files(broken)
+    page.get_by_text("The archive can not be read.").wait_for()
+    assert page.get_by_role("button", name="Build").is_disabled()
+    assert not Job.objects.exists()
+
+
+def resident(pid: int, name: str) -> int:
+    """Bytes, from the kernel's own count: VmRSS of now, VmHWM of the highest so far."""
+    line = next(
+        line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith(name)
+    )
+    return int(line.split()[1]) * 1024
+
+
+@pytest.mark.timeout(300)
+def test_upload_of_2_gb_leaves_the_web_process_below_200_mb(page: "Page", live_site: LiveSite) -> None:
+    factories.make_admin("root")
+    sign_in(page, "root")
+    cookies = {each["name"]: each["value"] for each in page.context.cookies()}
+    page.goto("about:blank")
+    size, piece = 2_000_000_000, bytes(1 << 20)
+    info = tarfile.TarInfo("zeros")
+    info.size = size
+    header, tail = info.tobuf(), bytes(-size % 512 + 1024)
+    site = urlsplit(live_site.url)
+    cookie = "; ".join(f"{name}={value}" for name, value in cookies.items())
+    pid = live_site.children["web"].pid
+    Path(f"/proc/{pid}/clear_refs").write_text("5")  # the highest so far is counted anew from here
+    before, highest, began = resident(pid, "VmRSS"), 0, time.monotonic()
+    connection = http.client.HTTPConnection(str(site.hostname), site.port, timeout=120)
+    connection.putrequest("PUT", "/builds/uploads/?name=zeros.tar")
+    for name, value in {
+        "Cookie": cookie, "X-CSRFToken": cookies["csrftoken"], "Content-Length": str(len(header) + size + len(tail)),
+    }.items():  # fmt: skip
+        connection.putheader(name, value)
+    connection.endheaders(header)
+    left = size
+    while left:
+        connection.send(piece[: min(left, len(piece))])
+        left -= min(left, len(piece))
+    connection.send(tail)
+    answer = connection.getresponse()
+    text = answer.read()
+    took, highest = time.monotonic() - began, resident(pid, "VmHWM")
+    print(f"2 GB in {took:.1f} s; web process {before / 1e6:.0f} MB before, {highest / 1e6:.0f} MB at most")
+    assert answer.status == 201, text
+    upload = Upload.objects.get()
+    assert upload.summary["total_bytes"] == size
+    assert highest < 200_000_000
+    (Path(live_site.environment["DATA_DIR"]) / "spool" / str(upload.pk)).unlink()

@@ -1,0 +1,216 @@
+"""The form of a build, findings beside the Dockerfile, and a job's page with steps and a long log."""
+
+import os
+import time
+import tracemalloc
+import uuid
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from images import hadolint, job_logs, uploads
+from images.job_context import JobContext
+from images.models import Host, Job, Upload, User
+from tests import factories
+from tests.images.test_uploads import context
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def spool(tmp_path: Path, settings: Any) -> Path:
+    settings.SPOOL_DIR = str(tmp_path / "spool")
+    return tmp_path / "spool"
+
+
+@pytest.fixture
+def host() -> Host:
+    return factories.make_host("build-1")
+
+
+@pytest.fixture
+def builder(client: Client, host: Host) -> User:
+    user = factories.make_user()
+    factories.grant(user, "maintainer")
+    client.force_login(user)
+    return user
+
+
+def send(client: Client, host: Host, **fields: Any) -> Any:
+    data = {"context": "typed", "dockerfile_text": "FROM scratch\n", "hosts": [host.pk]} | fields
+    return client.post("/builds/new/", data)
+
+
+def test_form_starts_a_job_on_each_host(client: Client, builder: User, host: Host) -> None:
+    other = factories.make_host("build-2")
+    response = send(
+        client, host, hosts=[host.pk, other.pk], tags="shop/api:1\nshop/api", build_args="A=1\nB=x=y\n",
+        labels="org.team=shop", target="final", network="none", no_cache="on", builder="classic",
+    )  # fmt: skip
+    assert response.status_code == 302
+    jobs = Job.objects.order_by("host__name")
+    assert [job.host for job in jobs] == [host, other]
+    assert jobs[0].batch == jobs[1].batch
+    assert jobs[0].parameters | {
+        "tags": ["shop/api:1", "shop/api:latest"], "build_args": {"A": "1", "B": "x=y"}, "stage": "final",
+        "labels": {"org.team": "shop"}, "network": "none", "no_cache": True, "pull": False, "builder": "classic",
+        "context": "typed", "dockerfile_text": "FROM scratch\n",
+    } == jobs[0].parameters  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"dockerfile_text": "  "}, "Write at least a FROM line."),
+        ({"tags": "shop/api:1 Shop/API"}, "Shop/API is not a name for an image."),
+        ({"build_args": "NPM_TOKEN=hush"}, "NPM_TOKEN looks like a secret."),
+        ({"build_args": "1x=2"}, "Write it as NAME=value: 1x=2"),
+        ({"context": "git"}, "Give the repository&#x27;s address."),
+        ({"context": "git", "git_url": "git@machine:x.git"}, "is not an address that is cloned"),
+        (
+            {"context": "git", "git_url": "https://me:hush@machine/x"},
+            "The address holds a name or a password.",
+        ),
+        ({"context": "archive"}, "Choose the files and wait until they have arrived."),
+        (
+            {"context": "folder", "upload": str(uuid.uuid4())},
+            "Choose the files and wait until they have arrived.",
+        ),
+        ({"branch": "--upload-pack=x", "context": "git", "git_url": "https://m/x"}, "Enter a valid value."),
+    ],
+)
+def test_what_is_wrong_is_said_and_nothing_starts(
+    client: Client, builder: User, host: Host, fields: dict[str, Any], said: str
+) -> None:
+    response = send(client, host, **fields)
+    assert response.status_code == 200
+    assert said in response.content.decode()
+    assert not Job.objects.exists()
+
+
+def sent(by: User) -> Upload:
+    upload = uploads.upload_begin(by=by, name="app.tar")
+    data = context("app/Dockerfile", "app/x", "app/dev.Dockerfile")
+    uploads.upload_path(upload).write_bytes(data)
+    return uploads.upload_end(upload, len(data))
+
+
+def test_what_somebody_sent_is_shown_and_built_by_that_person_alone(
+    client: Client, builder: User, host: Host
+) -> None:
+    upload, foreign = sent(builder), sent(factories.make_user())
+    text = client.get(f"/builds/contexts/{upload.pk}/").content.decode()
+    assert "3 files" in text
+    assert "dev.Dockerfile" in text
+    assert "There is no .dockerignore" in text
+    assert client.get(f"/builds/contexts/{foreign.pk}/").status_code == 404
+    assert (
+        "There is no nope." in client.get(f"/builds/contexts/{upload.pk}/?dockerfile=nope").content.decode()
+    )
+    assert "has no folder" in client.get(f"/builds/contexts/{upload.pk}/?folder=nope").content.decode()
+    assert "leads out" in client.get(f"/builds/contexts/{upload.pk}/?folder=../x").content.decode()
+    assert send(client, host, context="archive", upload=str(foreign.pk)).status_code == 200
+    assert send(client, host, context="archive", upload=str(upload.pk)).status_code == 302
+    assert Job.objects.get().parameters["file"] == "app.tar"
+    uploads.upload_path(upload).unlink()
+    assert "not there any more" in client.get(f"/builds/contexts/{upload.pk}/").content.decode()
+
+
+def test_findings_stand_beside_their_lines_with_why_and_how(client: Client, builder: User) -> None:
+    text = "FROM debian\nRUN apt-get update\nRUN apt-get install -y curl\nADD x /x\n"
+    page = client.post("/builds/lint/", {"dockerfile_text": text}).content.decode()
+    for code in ("DL3006", "DL3008", "DL3009", "DL3020", "DL3059", "USER"):
+        assert code in page
+    assert "Name a version behind the colon" in page
+    assert "rm -rf /var/lib/apt/lists/*" in page
+    assert "runs as root" in page
+    assert (
+        "No findings." in client.post("/builds/lint/", {"dockerfile_text": "FROM scratch\n"}).content.decode()
+    )
+
+
+def test_text_of_a_dockerfile_is_no_markup(client: Client, builder: User) -> None:
+    page = client.post(
+        "/builds/lint/", {"dockerfile_text": "FROM debian\nRUN echo <script>\n"}
+    ).content.decode()
+    assert "&lt;script&gt;" in page
+    assert "<script>" not in page
+
+
+def test_without_hadolint_a_build_goes_on(client: Client, builder: User) -> None:
+    with mock.patch.object(hadolint, "_program", return_value=None):
+        page = client.post("/builds/lint/", {"dockerfile_text": "FROM debian\n"}).content.decode()
+    assert "was not looked through" in page
+    with mock.patch.object(hadolint, "_program", return_value="/bin/false"):
+        assert client.post("/builds/lint/", {"dockerfile_text": "FROM debian\n"}).status_code == 200
+
+
+def running(host: Host) -> Job:
+    now = timezone.now()
+    return Job.objects.create(
+        kind="build", host=host, state="running", worker="w", started_at=now, heartbeat_at=now
+    )
+
+
+def step(number: int, state: str, name: str = "RUN make", kind: str = "step", **more: Any) -> dict[str, Any]:
+    base = {"stage": "", "started": "", "seconds": None, "done": 0, "total": 0, "lines": 0, "error": ""}
+    return base | {"n": number, "name": name, "kind": kind, "state": state} | more
+
+
+def test_steps_of_a_lost_worker_are_not_under_way(client: Client, builder: User, host: Host) -> None:
+    job = running(host)
+    job.detail = {
+        "steps": [step(1, "done"), step(2, "running"), step(3, "waiting"), step(4, "done", "x", "internal")]
+    }
+    job.state, job.error_code = "lost", "job_lost"
+    job.save()
+    assert [each.state for each in job_logs.steps(job)] == ["done", "stopped", "skipped"]
+    page = client.get(f"/jobs/{job.pk}/").content.decode()
+    assert "Not reached" in page
+
+
+@pytest.mark.django_db(transaction=True)
+def test_log_of_50_mb_is_written_and_shown_without_the_page_suffering(
+    client: Client, builder: User, host: Host
+) -> None:
+    job, line = running(host), "x" * 92
+    began = time.perf_counter()
+    with JobContext(job, 3600) as context_:
+        steps = [step(1, "done", lines=250_000), step(2, "failed", lines=250_000)]
+        context_.draw(lambda: {"steps": [s | {"chunks": context_.log_chunks(s["n"])} for s in steps]})
+        for number in range(500_000):
+            context_.log(f"{number:06d} {line}", 1 + number % 2)
+        context_.progress(2, 2, "steps")
+    wrote = time.perf_counter() - began
+    Job.objects.filter(pk=job.pk).update(state="failed", ended_at=timezone.now())
+    client.get("/jobs/")
+    tracemalloc.start()
+    began = time.perf_counter()
+    response = client.get(f"/jobs/{job.pk}/")
+    showed, (_, peak) = time.perf_counter() - began, tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    began = time.perf_counter()
+    found = client.get(f"/jobs/{job.pk}/?q=123456").content.decode()
+    searched = time.perf_counter() - began
+    size = sum(len(piece) for piece in client.get(f"/jobs/{job.pk}/log/"))
+    print(
+        f"wrote {wrote:.1f} s, page {showed:.2f} s, {len(response.content)} B, peak {peak} B, search {searched:.2f} s"
+    )
+    text = response.content.decode()
+    assert "499999 xxx" in text
+    assert "499998 xxx" in text
+    assert text.count('<details id="step_log_2" open') == 1
+    assert len(response.content) < 100_000
+    assert peak < 20_000_000
+    assert "#1 123456 xxx" in found
+    assert size > 50_000_000
+    limit = 4 if os.environ.get("CI") else 2
+    assert showed < limit / 2
+    assert searched < limit
+    only = b"".join(client.get(f"/jobs/{job.pk}/log/?step=2"))
+    assert only.startswith(b"#2 000001 ")
+    assert only.count(b"\n") == 250_000

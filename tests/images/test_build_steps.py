@@ -1,0 +1,142 @@
+"""What builders tell, read from streams that a real engine (20.10) wrote: build_*.jsonl."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from images.engine import build
+from images.engine.build_failures import build_failure
+from images.engine.buildkit import Malformed, Vertex, fields, told
+from images.engine.steps import MOST_STEPS, Steps
+
+RECORDINGS = Path(__file__).parent / "recordings"
+
+
+def replayed(name: str) -> tuple[Steps, str, list[tuple[int, str]]]:
+    """The steps at the end, the engine's error, and the log."""
+    steps, log, error = Steps(is_classic=name.startswith("c_")), [], ""
+    for text in (RECORDINGS / f"build_{name}.jsonl").read_text().splitlines():
+        line = json.loads(text)
+        if error := str(line.get("error") or ""):
+            break
+        steps.image_id = build._image_id(line) or steps.image_id
+        log += build._take(steps, line)
+    log += steps.close(is_built=not error, error=error)
+    return steps, error, log
+
+
+def states(steps: Steps) -> list[tuple[str, str, str]]:
+    return [(step.stage, step.name.split()[0], step.state) for step in steps.steps if step.kind == "step"]
+
+
+def test_steps_of_stages_are_told_with_their_times_and_logs() -> None:
+    steps, error, log = replayed("multi")
+    assert error == ""
+    assert steps.image_id.startswith("sha256:006a6b6e69c0")
+    assert states(steps)[:4] == [
+        ("tools 1/4", "COPY", "done"), ("tools 2/4", "RUN", "done"), ("tools 3/4", "RUN", "done"),
+        ("tools 4/4", "RUN", "done"),
+    ]  # fmt: skip
+    slept = next(step for step in steps.steps if step.stage == "tools 4/4")
+    assert log == [(slept.number, "hello"), (slept.number, "err")]
+    seconds = slept.as_json()["seconds"]
+    assert 1.0 < seconds < 1.2
+
+
+def test_what_was_found_whole_in_the_cache_is_cached_though_nobody_tells() -> None:
+    steps, _, _ = replayed("cached")
+    assert {state for _, _, state in states(steps)} == {"cached"}
+    assert len(states(steps)) == 5
+
+
+def test_failing_step_is_the_one_with_the_error_and_what_follows_is_not_reached() -> None:
+    steps, error, _ = replayed("fail")
+    assert [state for _, _, state in states(steps)] == ["cached", "cached", "cached", "failed"]
+    assert steps.failed
+    assert list(steps.failed.tail) == ["before"]
+    problem = build_failure(error, steps, host="ci-1")
+    assert problem.code == "build_step_failed"
+    assert problem.values == {"step": "RUN busybox echo before; exit 3", "exit_code": "3", "host": "ci-1"}
+
+
+def test_classic_builder_tells_the_same() -> None:
+    steps, error, log = replayed("c_multi")
+    assert error == ""
+    assert steps.image_id.startswith("sha256:81596cbe91a5")
+    assert [step.stage for step in steps.steps] == [f"{n}/7" for n in range(1, 8)]
+    assert {step.state for step in steps.steps} == {"done"}
+    assert log == [(5, "hello"), (5, "err")], "without colours and the builder's own chatter"
+    steps, error, log = replayed("c_fail")
+    assert [step.state for step in steps.steps] == ["done", "cached", "cached", "cached", "failed"]
+    assert build_failure(error, steps).values["exit_code"] == "3"
+
+
+def test_network_is_told_from_a_command_that_failed_by_its_log() -> None:
+    steps, error, _ = replayed("netfail")
+    problem = build_failure(error, steps)
+    assert (problem.code, problem.values["line"]) == ("build_network", "wget: bad address 'deb.debian.org'")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "E: Failed to fetch http://deb.debian.org/debian/x  Temporary failure resolving 'deb.debian.org'",
+        "WARNING: fetching https://dl-cdn.alpinelinux.org/alpine: temporary error (try again later)",
+        "npm error code EAI_AGAIN",
+        "curl: (6) Could not resolve host: example.com",
+        "pip._vendor.urllib3.exceptions.NewConnectionError: Failed to establish a new connection",
+    ],
+)
+def test_words_of_package_managers_that_reach_nobody(line: str) -> None:
+    steps = Steps(is_classic=True)
+    steps.take_classic("Step 1/1 : RUN install\n")
+    steps.take_classic(f"{line}\n")
+    error = "The command '/bin/sh -c install' returned a non-zero code: 100"
+    steps.close(is_built=False, error=error)
+    assert build_failure(error, steps).code == "build_network"
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("process \"/bin/sh -c make\" did not complete successfully: exit code: 2", "build_step_failed"),
+        ("dockerfile parse error on line 7: unknown instruction: RUNN", "build_syntax"),
+        ("target stage \"x\" could not be found", "build_target_missing"),
+        ("failed to copy files: no space left on device", "disk_full"),
+        ("network bridge not found", "build_failed"),
+        ("the --chmod option requires BuildKit.", "engine_too_old"),
+        ("unknown flag: link", "engine_too_old"),
+        ("failed to calculate checksum of ref abc: \"/app\": not found", "build_file_missing"),
+        ("building at STEP \"RUN make\": while running runtime: exit status 2", "build_step_failed"),
+    ],
+)  # fmt: skip
+def test_words_of_other_engines(text: str, code: str) -> None:
+    assert build_failure(text, Steps(), host="ci-1").code == code
+
+
+def test_log_that_never_ends_its_line_and_steps_without_number_are_bounded() -> None:
+    steps = Steps(is_classic=True)
+    steps.take_classic("Step 1/2 : RUN yes\n")
+    lines = [line for _ in range(100) for line in steps.take_classic("y" * 1000)]
+    assert sum(len(text) for _, text in lines) > 80_000
+    assert max(len(text) for _, text in lines) < 20_000
+    for number in range(2 * MOST_STEPS):
+        steps.add(str(number), f"[a] RUN {number}")
+    assert len(steps.steps) == MOST_STEPS
+
+
+def test_progress_bar_in_a_terminal_leaves_its_last_state() -> None:
+    steps = Steps(is_classic=True)
+    steps.take_classic("Step 1/1 : RUN curl\n")
+    assert steps.take_classic("10%\r50%\r\x1b[32m100%\x1b[0m\r\n") == [(1, "100%")]
+
+
+def test_unknown_fields_are_passed_over_and_rubbish_is_refused() -> None:
+    message = b"\x0a\x03abc" + b"\x9a\x06\x02hi" + b"\x21" + bytes(8) + b"\x2d" + bytes(4) + b"\x20\x01"
+    assert dict(fields(message)) == {1: b"abc", 99: b"hi", 4: 1, 5: bytes(4)}
+    vertexes = list(told("CgcKA2FiYxoA"))
+    assert vertexes == [Vertex("abc")]
+    for broken in (b"\x0a\xff", b"\x0a", b"\x0f", b"\xff" * 20):
+        with pytest.raises(Malformed):
+            list(fields(broken))
