@@ -31,11 +31,13 @@ FROM ${PYTHON_IMAGE} AS drydock
 LABEL org.opencontainers.image.title="Drydock" \
       org.opencontainers.image.description="Keeps the images on all your Docker hosts in order." \
       org.opencontainers.image.licenses="Apache-2.0"
-# Hosts over ssh are reached with OpenSSH's own client.
+# Hosts over ssh are reached with OpenSSH's own client; git fetches repositories to build from.
 RUN apt-get update -q=2 \
- && apt-get install -q=2 -y --no-install-recommends "openssh-client=1:9.2p1-*" \
+ && apt-get install -q=2 -y --no-install-recommends "openssh-client=1:9.2p1-*" "git=1:2.39.*" \
  && rm -rf /var/lib/apt/lists/*
-RUN useradd --system --uid 10001 --create-home --home-dir /data drydock
+# A volume that is mounted there first takes its owner from the image.
+RUN useradd --system --uid 10001 --create-home --home-dir /data drydock \
+ && install --directory --owner drydock --mode 0700 /data/spool
 COPY --from=packages /venv /venv
 COPY --from=built --chown=root:root /app /app
 WORKDIR /app

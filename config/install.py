@@ -74,6 +74,7 @@ NEEDS = [
         "hosts over ssh can not be reached",
         ("run", "demo", "test"),
     ),
+    Need("git", lambda: has("git"), "repositories are not built from", ("run", "demo", "test")),
     Need("openssh-server", lambda: has("sshd"), "hosts over ssh are not tested", ("test",)),
     Need("docker.io", lambda: has("dockerd"), "there are no private engines", ("demo", "test")),
     Need("iptables", lambda: has("iptables"), "some engines do not start", ("demo", "test")),

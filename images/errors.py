@@ -538,6 +538,11 @@ PROBLEMS: dict[str, Problem] = {
         _("The command itself failed; its log below the step says why."),
         _("Read the end of the step's log, change the Dockerfile or the files it works on, and build again."),
     ),
+    "build_failed": Problem(
+        _("The engine of %(host)s could not carry out a step: %(step)s"),
+        _("The engine's own words below say why; a network that is not there is a common cause."),
+        _("Change what they speak of. Under “More options” another network or builder can be chosen."),
+    ),
     "build_network": Problem(
         _("A step could not reach the network: %(step)s"),
         _("Package sources or another server can not be reached from a build on %(host)s. It said: %(line)s"),

@@ -6,6 +6,7 @@ call it. Without it, or when it fails, there are no findings and a build goes on
 
 import json
 import logging
+import re
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 SECONDS = 10.0
 MOST_FINDINGS = 200
+_WORD = re.compile(r"^\s*[A-Za-z]+\s+\S")
 WIKI = "https://github.com/hadolint/hadolint/wiki/"
 SHELLCHECK = "https://www.shellcheck.net/wiki/"
 
@@ -41,7 +43,7 @@ class Finding:
     def url(self) -> str:
         if self.code.startswith("SC"):
             return SHELLCHECK + self.code
-        return "" if self.code == "DL1000" else WIKI + self.code
+        return WIKI + self.code if self.code.startswith("DL") and self.code != "DL1000" else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,28 @@ def findings(text: str) -> list[Finding] | None:
         logger.warning("hadolint gave no findings: %s", error)
         return None
     found = [_finding(row) for row in rows[:MOST_FINDINGS]]
+    if root := _as_root(text):
+        found.append(root)
     return sorted(found, key=lambda finding: finding.line)
+
+
+def _as_root(text: str) -> Finding | None:
+    """hadolint speaks up when root is named; that nobody is named comes to the same. Only the last stage runs."""
+    lines = list(enumerate(text.splitlines(), 1))
+    stages = [number for number, line in lines if _WORD.match(line) and line.split()[0].upper() == "FROM"]
+    if not stages or lines[stages[-1] - 1][1].split()[-1:] == ["scratch"]:
+        return None
+    if any(number > stages[-1] and line.strip().upper().startswith("USER ") for number, line in lines):
+        return None
+    why, how = ADVICE["DL3002"]
+    return Finding(
+        "USER",
+        stages[-1],
+        "info",
+        str(_("No USER: unless the base says otherwise, it runs as root.")),
+        why,
+        how,
+    )
 
 
 def _program() -> str | None:

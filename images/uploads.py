@@ -75,7 +75,7 @@ def uploads_forget(now: datetime) -> int:
 
 def _needed() -> set[str]:
     jobs = Job.objects.open().filter(kind="build").values_list("parameters", flat=True)
-    return {str(parameters.get("context", {}).get("upload", "")) for parameters in jobs}
+    return {str(parameters.get("upload", "")) for parameters in jobs}
 
 
 def _sweep(now: datetime) -> None:

@@ -81,7 +81,7 @@ def build_failure(text: str, steps: Steps, *, host: str = "") -> UserError:
         return UserError(
             "engine_too_old", raw=raw, host=host, option=found["option"] or found["flag"] or "BuildKit"
         )
-    return _base(text, steps, host) or _file(text, raw) or failure(text, host=host)
+    return _base(text, steps, host) or _file(text, raw) or _other(text, steps, host, raw)
 
 
 def _exit(text: str, steps: Steps, host: str, raw: str) -> UserError | None:
@@ -107,6 +107,15 @@ def _base(text: str, steps: Steps, host: str) -> UserError | None:
     if error.code in _BASE_MISSING:
         return UserError("build_base_missing", raw=error.raw, subject=named, host=host)
     return error if error.code != "engine_refused" else None
+
+
+def _other(text: str, steps: Steps, host: str, raw: str) -> UserError:
+    """What is left: a registry's trouble in the middle of a build, or words that nobody knows yet."""
+    error = failure(text, host=host)
+    if error.code.startswith("registry_") and error.values.get("registry"):
+        return error
+    step = steps.failed or steps.last
+    return UserError("build_failed", raw=raw, step=step.name[:200] if step else "-", host=host)
 
 
 def _named_base(step: Step | None) -> str:
