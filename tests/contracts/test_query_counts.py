@@ -187,7 +187,7 @@ class World:
             factories.make_copy(place)
             Pin.objects.create(image=copy.image, host=place, reason="mine", created_by=maker)
             Pin.objects.create(image=copy.image, reason="everywhere", created_by=maker)
-        again = factories.make_copy(host, "acme/api:1.4", image=self.image, container_count=1)
+        again = factories.make_copy(host, "acme/api:1.4", image=self.image, container_count=1, is_behind=True)
         Pin.objects.create(image=self.image, host=host, reason="here", created_by=maker)
         for held in (again, self.copy):
             Container.objects.create(
