@@ -41,6 +41,7 @@ def client() -> redis.Redis:
     """A connection of one's own: an end waits on it. Never asks twice: a chunk must not come twice or get lost."""
     return redis.Redis.from_url(
         settings.REDIS_URL, socket_timeout=WAIT_SECONDS + 10, socket_connect_timeout=5,
+        socket_read_size=256 * 1024,  # fewer rounds into the kernel for a chunk
         retry=Retry(NoBackoff(), 0),
     )  # fmt: skip
 
