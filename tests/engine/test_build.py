@@ -10,6 +10,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -17,6 +18,7 @@ from unittest import mock
 import pytest
 import zstandard
 from django.test import override_settings
+from django.utils import timezone
 
 from config.demo import images as demo
 from config.demo.engines import PrivateEngine
@@ -30,7 +32,8 @@ from images.models import Copy, Host, Job, JobState, Reference, Registry, Upload
 from tests import factories
 from tests.conftest import closing
 from tests.engine.freed import registered
-from tests.engine.workers import wait_for
+from tests.engine.test_other_engines import emptied, load
+from tests.engine.workers import bench, wait_for
 from tests.registry import PASSWORD, USERNAME, PrivateRegistry
 
 pytestmark = [pytest.mark.engine, pytest.mark.django_db(transaction=True)]
@@ -467,14 +470,59 @@ def test_engine_that_dies_in_the_middle_is_said(engine: PrivateEngine, host: Hos
     engine.stop()
 
 
-def test_build_whose_worker_was_lost_is_not_repeated(host: Host, person: User) -> None:
-    [job] = build_start(by=person, hosts=[host], dockerfile_text=SLEEP)
-    assert jobs.job_claim(job.pk)
-    from tests.engine.test_workers import silence
+@pytest.mark.services
+@pytest.mark.usefixtures("no_sleepers")
+def test_build_whose_worker_was_killed_ends_in_the_engine_and_is_not_repeated(
+    host: Host, person: User, tmp_path: Path, redis_url: str, settings: Any
+) -> None:
+    with bench(tmp_path, redis_url, settings) as workers, mock.patch.object(jobs, "dispatch"):
+        [job] = build_start(by=person, hosts=[host], network="none", dockerfile_text=SLEEP)
+        worker = workers.started("engine")
+        workers.send("carry_out", job.pk, queue="engine")
+        wait_for(sleepers, 30)
+        worker.kill()
+        wait_for(lambda: not sleepers(), 15)
+        Job.objects.filter(pk=job.pk).update(heartbeat_at=timezone.now() - timedelta(minutes=5))
+        jobs.jobs_reap(timezone.now())
+        workers.started("engine")
+        workers.send("carry_out", job.pk, queue="engine")
+        time.sleep(2)
+        job.refresh_from_db()
+        assert (job.state, job.error_code, job.attempt) == (JobState.LOST, "job_lost", 1)
+        assert not sleepers()
 
-    silence(job)
-    from django.utils import timezone
 
-    jobs.jobs_reap(timezone.now())
-    job.refresh_from_db()
-    assert (job.state, job.error_code) == (JobState.LOST, "job_lost")
+EXTRA = dict(pair.split("=", 1) for pair in os.environ.get("DRYDOCK_EXTRA_ENGINES", "").split())
+
+
+@pytest.mark.skipif(not EXTRA, reason="DRYDOCK_EXTRA_ENGINES names no engine")
+@pytest.mark.parametrize("name", sorted(EXTRA))
+def test_the_same_on_engines_that_are_started_by_hand(name: str, person: User) -> None:
+    """See test_other_engines.py. Podman gets its classic builder by itself."""
+    with emptied(EXTRA[name]) as api:
+        load(api, Image([BASE], [Layer("tools", tools=True)], config={"Env": ["PATH=/bin"]}))
+    host = registered(EXTRA[name])
+    options: Any = {"tags": ["shop/api:1"], "build_args": {"VERSION": "7"}}
+    stages = STAGES.replace(BASE, f"localhost/{BASE}") if host.engine_kind == "podman" else STAGES
+    job = built(host, person, dockerfile_text=stages, **options)
+    assert job.state == JobState.SUCCEEDED, (job.error_code, job.error_raw)
+    assert "said 7" in log(job)
+    assert job.result["image"]
+    again = built(host, person, dockerfile_text=stages, **options)
+    assert set(steps(again).values()) <= {"cached", "done"}
+    base = f"localhost/{BASE}" if host.engine_kind == "podman" else BASE
+    failed = built(host, person, dockerfile_text=f"FROM {base}\nRUN echo before; exit 3\n")
+    assert (failed.error_code, failed.error_values.get("exit_code")) == ("build_step_failed", "3"), (
+        failed.error_raw
+    )
+    assert "before" in log(failed)
+    for text, code in {
+        "FROM scratch\nRUNN x\n": "build_syntax",
+        "FROM scratch\nCOPY nothing /x\n": "build_file_missing",
+        f"FROM {base}\nRUN busybox wget http://deb.debian.org/\n": "build_network",
+        "FROM registry.invalid/x/y:1\nRUN true\n": "registry_dns",
+    }.items():
+        wrong = built(host, person, dockerfile_text=text)
+        assert wrong.error_code == code, (text, wrong.error_code, wrong.error_raw)
+    missing = built(host, person, dockerfile_text=STAGES, target="nope")
+    assert missing.error_code == "build_target_missing", missing.error_raw
