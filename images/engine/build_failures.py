@@ -21,7 +21,9 @@ _SYNTAX = re.compile(
 )
 _LINE = re.compile(r"(?:parse error (?:on )?line |Dockerfile:)(\d+)", re.IGNORECASE)
 _TARGET = re.compile(
-    r"target stage \"?(\S+?)\"? could not be found|failed to reach build target (\S+)", re.IGNORECASE
+    r"target stage \"?(\S+?)\"? could not be found|failed to reach build target (\S+)"
+    r"|the target \"?(\S+?)\"? was not found",
+    re.IGNORECASE,
 )
 _NO_DOCKERFILE = re.compile(
     r"failed to read dockerfile|cannot locate specified dockerfile|no such file or directory.*dockerfile$"
@@ -32,6 +34,7 @@ _NO_FILE = (
     re.compile(r"/buildkit-mount\d+/(?P<file>[^:]+): lstat"),
     re.compile(r"\"/?(?P<file>[^\"]+)\":? not found"),
     re.compile(r"(?:COPY|ADD) failed:.*?stat (?P<file>\S+?): (?:file does not exist|no such file)"),
+    re.compile(r"copier: stat: \"/?(?P<file>[^\"]+)\": no such file"),
     re.compile(r"(?:COPY|ADD) failed: no source files"),
 )
 _TOO_OLD = re.compile(
@@ -71,7 +74,7 @@ def build_failure(text: str, steps: Steps, *, host: str = "") -> UserError:
     if _NO_DOCKERFILE.search(text):
         return UserError("build_dockerfile_missing", raw=raw)
     if found := _TARGET.search(text):
-        return UserError("build_target_missing", raw=raw, target=found[1] or found[2])
+        return UserError("build_target_missing", raw=raw, target=found[1] or found[2] or found[3])
     if _SESSION.search(text):
         # A registry that asks who is there is answered through the session too.
         if base := _named_base(steps.failed or steps.last):

@@ -127,7 +127,8 @@ class Steps:
         text = _COLOUR.sub("", text)
         if begun := _CLASSIC_STEP.match(text):
             self._end_current("done")
-            name = f"[{begun[1].replace(' ', '')}] {begun[2].strip()}"
+            stage = f"stage {begun['stage']} " if begun["stage"] else ""
+            name = f"[{stage}{begun['step']}] {begun['name'].strip()}"
             self._current = self.add(f"classic {len(self.steps)}", name, kind="step", state="running")
             return []
         step = self._current
@@ -186,8 +187,10 @@ class Steps:
         return [step.as_json() for step in self.steps]
 
 
-# "Step 2/4 : RUN make" of Docker, "STEP 2/4: RUN make" of Podman.
-_CLASSIC_STEP = re.compile(r"^step (\d+(?:/\d+)?) ?: (.*)$", re.IGNORECASE | re.DOTALL)
+# "Step 2/4 : RUN make" of Docker, "STEP 2/4: RUN make" or "[1/2] STEP 2/4: RUN make" of Podman.
+_CLASSIC_STEP = re.compile(
+    r"^(?:\[(?P<stage>\d+/\d+)\] )?step (?P<step>\d+(?:/\d+)?) ?: (?P<name>.*)$", re.IGNORECASE | re.DOTALL
+)
 _CLASSIC_CACHED = re.compile(r"^\s*(---> |-->\s*)using cache", re.IGNORECASE)
 _CLASSIC_NOISE = re.compile(
     r"^\s*(---> |--> |---> *$|removing intermediate container|successfully (built|tagged))", re.IGNORECASE
