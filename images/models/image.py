@@ -95,6 +95,11 @@ class CopyQuerySet(models.QuerySet["Copy"]):
         return self.filter(is_intermediate=False)
 
 
+_SUMMED = (
+    "is_intermediate", "host", "container_count", "size_bytes", "own_bytes", "built_at", "last_used_at",
+)  # fmt: skip
+
+
 class Copy(models.Model):
     """An image on one host. Unique by host and engine ID: an engine may hold two IDs of one content."""
 
@@ -139,6 +144,9 @@ class Copy(models.Model):
             models.Index(fields=["arrived_at", "id"]),
             models.Index(fields=["host", "repository", "tag"]),
             models.Index(fields=["container_count", "id"]),
+            # What a grouped list adds up, so that it reads these and not every row of the fleet.
+            models.Index(fields=["repository", *_SUMMED], name="copy_by_repository"),
+            models.Index(fields=["image", *_SUMMED], name="copy_by_image"),
             models.Index(fields=["tag"]),  # short search words look at its beginning
             # The rare ones, so that counting them does not walk through all the others.
             models.Index(fields=["id"], name="copy_in_use", condition=Q(container_count__gt=0)),
