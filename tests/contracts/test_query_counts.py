@@ -58,6 +58,7 @@ BASELINE: dict[str, tuple[int, int | None]] = {
     "images:image-remove?COPIES": (8, 10),
     "images:command": (6, 7),
     "images:load": (7, 8),
+    "images:build-new": (7, 8),
     "images:image-detail": (15, 20),
     "images:image-newer": (10, 12),
     "images:image-inspect": (5, 6),
@@ -108,6 +109,7 @@ NOT_LISTED = {
     "account:login", "account:password", "account:preferences",  # about oneself
     "images:health",
     "images:host-check-result",  # one check
+    "images:build-context",  # one upload
     "images:registry-add", "images:registry-edit", "images:registry-remove",
     "images:user-active", "images:user-password", "images:team-remove", "images:grant-remove",  # one thing each
     "images:user-add", "images:team-add", "images:job-cancel", "images:job-retry", "images:pin-remove", "images:reference-remove",
