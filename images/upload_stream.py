@@ -21,7 +21,7 @@ from django.utils import translation
 
 from images import access, uploads
 from images.asgi_access import Refused, sender_of
-from images.commands.context_files import too_large
+from images.commands.context_files import readable, too_large
 from images.errors import UserError, explain
 from images.models import Permission, Upload, User
 from images.models.upload import UploadState
@@ -66,7 +66,7 @@ async def _take(user: User, scope: Message, receive: Receive) -> tuple[int, dict
     limit = settings.CONTEXT_LIMIT_BYTES
     if length.isdigit() and int(length) > limit:
         return 413, _words(user, too_large(limit))
-    upload = await _in_thread(_begin, user, query.get("name", [""])[0])
+    upload = await _in_thread(_begin, user, readable(query.get("name", [""])[0]))
     try:
         size = await _store(upload, receive, limit)
         upload = await _in_thread(_closing, uploads.upload_end, upload, size, pool=_looking)

@@ -103,11 +103,16 @@ def too_large(limit_bytes: int) -> UserError:
     return UserError("context_too_large", limit=f"{limit_bytes / 1e9:.3g} GB")
 
 
+def readable(text: str) -> str:
+    """Text from an archive as a page and every database take it: names need not be UTF-8, files may hold zeros."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace").replace("\0", "\ufffd")
+
+
 def safe_path(name: str) -> str:
     """The name as a path inside the context; empty for the context itself. Raises UserError context_unsafe."""
     parts = name.split("/")
     if ".." in parts or "\0" in name:
-        raise UserError("context_unsafe", name=name[:200])
+        raise UserError("context_unsafe", name=readable(name[:200]))
     path = posixpath.normpath("/".join(parts).lstrip("/") or ".")
     return "" if path == "." else path
 
@@ -133,11 +138,11 @@ class _Guarded(tarfile.TarInfo):
         if self.type in long and self.size > LONGEST_HEADER:
             raise UserError("context_unsafe", name=f"{self.size:,} B of name")
         if self.type == tarfile.GNUTYPE_SPARSE:
-            raise UserError("context_unsafe", name=self.name[:200])
+            raise UserError("context_unsafe", name=readable(self.name[:200]))
         return super()._proc_member(tar)  # type: ignore[misc]
 
     def _refuse(self, *arguments: Any) -> None:
-        raise UserError("context_unsafe", name=self.name[:200])
+        raise UserError("context_unsafe", name=readable(self.name[:200]))
 
     _proc_gnusparse_00 = _proc_gnusparse_01 = _proc_gnusparse_10 = _refuse
 
@@ -290,7 +295,7 @@ def _zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Member | Non
         )
     if stat.S_ISLNK(mode):
         if info.file_size > LONGEST_LINK:
-            raise UserError("context_unsafe", name=path[:200])
+            raise UserError("context_unsafe", name=readable(path[:200]))
         link = os.fsdecode(archive.read(info))
         return Member(path, clean_info(path, tarfile.SYMTYPE, 0, 0o777, link), _nothing)
     # Archives made on Windows say nothing of rights; docker's client makes such files executable.

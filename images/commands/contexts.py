@@ -13,13 +13,7 @@ from typing import Any
 
 from django.conf import settings
 
-from images.commands.context_files import (
-    END,
-    Member,
-    clean_info,
-    file_members,
-    safe_path,
-)
+from images.commands.context_files import END, Member, clean_info, file_members, readable, safe_path
 from images.engine.dockerignore import Ignore
 from images.errors import UserError
 
@@ -135,10 +129,14 @@ class _Seen:
             self._has_top_file = self._has_top_file or not slash
             note_largest(self.largest, member)
         if _is_text(member) and len(self.texts) < MOST_TEXTS:
-            self.texts[member.path] = b"".join(member.body()).decode(errors="replace")
+            text = b"".join(member.body()).decode(errors="replace")
+            self.texts[readable(member.path)] = readable(text)
 
     def only_folder(self) -> str:
-        return next(iter(self._tops)) if len(self._tops) == 1 and not self._has_top_file else ""
+        if len(self._tops) != 1 or self._has_top_file:
+            return ""
+        [top] = self._tops
+        return top if readable(top) == top else ""
 
     def dockerfiles(self, folder: str) -> list[str]:
         start = f"{folder}/" if folder else ""
@@ -149,10 +147,10 @@ class _Seen:
 def note_largest(largest: list[tuple[int, str]], member: Member) -> None:
     """Keeps a heap of the largest few."""
     if len(largest) < LARGEST_SHOWN:
-        largest.append((member.size_bytes, member.path))
+        largest.append((member.size_bytes, readable(member.path)))
         largest.sort()
     elif member.size_bytes > largest[0][0]:
-        heappushpop(largest, (member.size_bytes, member.path))
+        heappushpop(largest, (member.size_bytes, readable(member.path)))
 
 
 def _is_text(member: Member) -> bool:

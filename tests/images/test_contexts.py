@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import json
 import lzma
 import os
 import struct
@@ -107,6 +108,18 @@ def test_absolute_name_is_taken_from_the_top(write: Callable[[bytes], Path]) -> 
         "etc/x",
         "Dockerfile",
     ]
+
+
+def test_names_and_texts_that_are_no_utf_8_can_be_stored_and_shown(write: Callable[[bytes], Path]) -> None:
+    data = tar(("\udcff.Dockerfile", b"FROM scratch\0\xff\n"), ("\udcff/x", b"1"))
+    found = survey(archived(write(data)))
+    json.dumps(found.as_json(), ensure_ascii=False).encode()
+    assert "\0" not in str(found.dockerfile_text)
+    sent = b"".join(packed(archived(write(data)), found))
+    with tarfile.open(fileobj=io.BytesIO(sent)) as read:
+        assert read.getnames() == ["\udcff.Dockerfile", "\udcff/x"]
+    assert code_of(write(tar(("../\udcff", b"x")))) == "context_unsafe"
+    assert survey(archived(write(tar(("\udcff/x", b"1"))))).folder == ""
 
 
 def test_hard_link_that_leads_out_is_refused(write: Callable[[bytes], Path]) -> None:
