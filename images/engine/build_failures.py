@@ -14,6 +14,7 @@ _EXIT = (
     re.compile(r"The command '(?P<step>.*?)' returned a non-zero code: (?P<code>\d+)", re.DOTALL),
     re.compile(r"building at STEP \"(?P<step>.*?)\":.*exit status (?P<code>\d+)", re.DOTALL),
 )
+_FULL = "no space left on device"
 _SYNTAX = re.compile(
     r"dockerfile parse error|unknown instruction|file with no instructions|failed to parse (stage|dockerfile)"
     r"|no build stage in current context|the dockerfile \(.*\) cannot be empty|syntax error",
@@ -64,7 +65,7 @@ _BASE_MISSING = frozenset({"image_not_found", "registry_unauthorized", "referenc
 def build_failure(text: str, steps: Steps, *, host: str = "") -> UserError:
     """The problem a builder's last words speak of, with the step it failed at."""
     raw = text[:4000]
-    if "no space left on device" in text.lower():
+    if _FULL in text.lower():
         return UserError("disk_full", raw=raw, host=host)
     if error := _exit(text, steps, host, raw):
         return error
@@ -94,6 +95,8 @@ def _exit(text: str, steps: Steps, host: str, raw: str) -> UserError | None:
     step = steps.failed or steps.last
     name = step.name if step else found["step"]
     log = "\n".join(step.tail) if step else ""
+    if _FULL in log.lower():
+        return UserError("disk_full", raw=raw, host=host)
     if sign := _NETWORK.search(log):
         line = next((line for line in log.splitlines() if sign[0] in line), sign[0])
         return UserError("build_network", raw=raw, step=name[:200], host=host, line=line.strip()[:200])

@@ -33,6 +33,7 @@ from images.models import Copy, Host, Job, JobState, Reference, Registry, Upload
 from tests import factories
 from tests.conftest import closing
 from tests.engine.freed import registered
+from tests.engine.test_copy import small_disk  # noqa: F401 - a fixture
 from tests.engine.test_other_engines import emptied, load
 from tests.engine.workers import bench, wait_for
 from tests.registry import PASSWORD, USERNAME, PrivateRegistry
@@ -388,6 +389,24 @@ def test_git_address_that_is_not_https_or_holds_a_password_is_refused(host: Host
 def test_git_machine_that_is_not_there_is_said(host: Host, person: User) -> None:
     assert built(host, person, git_url="https://127.0.0.1:9/x.git").error_code == "git_unreachable"
     assert built(host, person, git_url="https://machine.invalid/x.git").error_code == "git_unreachable"
+
+
+@pytest.mark.parametrize("builder", ["buildkit", "classic"])
+def test_disk_that_fills_up_is_said(
+    small_disk: Callable[[], PrivateEngine],  # noqa: F811 - the fixture itself
+    person: User,
+    builder: str,
+) -> None:
+    small = small_disk()
+    with small.client() as api:
+        demo.load(api, Image([BASE], [Layer("tools", tools=True)], config={"Env": ["PATH=/bin"]}))
+    host = registered(small.address)
+    text = f"FROM {BASE}\nRUN busybox dd if=/dev/zero of=/big bs=1048576 count=400\n"
+    job = built(host, person, dockerfile_text=text, builder=builder)
+    assert (job.state, job.error_code) == (JobState.FAILED, "disk_full"), (job.error_code, job.error_raw)
+    upload = sent(person, archive({"Dockerfile": "FROM scratch\nCOPY big /\n", "big": "x" * 250_000_000}))
+    job = built(host, person, upload=upload, builder=builder)
+    assert (job.state, job.error_code) == (JobState.FAILED, "disk_full"), (job.error_code, job.error_raw)
 
 
 SLEEP = f"FROM {BASE}\nRUN echo asleep; sleep 987654\n"
