@@ -1,5 +1,6 @@
 """Building in a browser: steps that are cached, work and fail while one watches; folders and archives; 2 GB."""
 
+import contextlib
 import http.client
 import io
 import re
@@ -172,20 +173,23 @@ def test_upload_of_2_gb_leaves_the_web_process_below_200_mb(page: "Page", live_s
     pid = live_site.children["web"].pid
     Path(f"/proc/{pid}/clear_refs").write_text("5")  # the highest so far is counted anew from here
     before, highest, began = resident(pid, "VmRSS"), 0, time.monotonic()
-    connection = http.client.HTTPConnection(str(site.hostname), site.port, timeout=120)
-    connection.putrequest("PUT", "/builds/uploads/?name=zeros.tar")
-    for name, value in {
-        "Cookie": cookie, "X-CSRFToken": cookies["csrftoken"], "Content-Length": str(len(header) + size + len(tail)),
-    }.items():  # fmt: skip
-        connection.putheader(name, value)
-    connection.endheaders(header)
-    left = size
-    while left:
-        connection.send(piece[: min(left, len(piece))])
-        left -= min(left, len(piece))
-    connection.send(tail)
-    answer = connection.getresponse()
-    text = answer.read()
+    with contextlib.closing(
+        http.client.HTTPConnection(str(site.hostname), site.port, timeout=120)
+    ) as connection:
+        connection.putrequest("PUT", "/builds/uploads/?name=zeros.tar")
+        for name, value in {
+            "Cookie": cookie, "X-CSRFToken": cookies["csrftoken"],
+            "Content-Length": str(len(header) + size + len(tail)),
+        }.items():  # fmt: skip
+            connection.putheader(name, value)
+        connection.endheaders(header)
+        left = size
+        while left:
+            connection.send(piece[: min(left, len(piece))])
+            left -= min(left, len(piece))
+        connection.send(tail)
+        answer = connection.getresponse()
+        text = answer.read()
     took, highest = time.monotonic() - began, resident(pid, "VmHWM")
     print(f"2 GB in {took:.1f} s; web process {before / 1e6:.0f} MB before, {highest / 1e6:.0f} MB at most")
     assert answer.status == 201, text
