@@ -6,7 +6,7 @@ Made for 200,000 copies, so nothing here walks through all of them when it can s
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection
@@ -15,6 +15,7 @@ from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
 from images.models import Container, Copy, Host, Pin, Reference, User
+from images.reference_filter import images_labelled, references_matching
 from images.remote_tags import mark_newer
 from images.search_index import SEARCH_TABLE
 
@@ -50,6 +51,10 @@ class FleetQuery:
     image: int | None = None
     repository: str = ""
     registry: str = ""
+    reference: str = ""
+    label: str = ""
+    before: datetime | None = None
+    since: datetime | None = None
     use: str = ""
     latest: bool | None = None
     older: int | None = None
@@ -59,6 +64,7 @@ class FleetQuery:
     idle: int | None = None
     intermediate: bool = False
     behind: bool = False
+    digests: bool = False
     by: str = ""
     sort: str = "arrived"
     is_descending: bool = True
@@ -71,7 +77,7 @@ class FleetQuery:
     @property
     def is_filtered(self) -> bool:
         """Whether anything narrows the list down; the order and the page do not."""
-        kept = {"sort", "is_descending", "page", "by", "intermediate"}
+        kept = {"sort", "is_descending", "page", "by", "intermediate", "digests"}
         return any(getattr(self, f.name) != f.default for f in fields(self) if f.name not in kept)
 
 
@@ -81,9 +87,13 @@ def fleet_copies(user: User, query: FleetQuery) -> QuerySet[Copy]:
     copies = _by_use(copies, query)
     copies = _by_measure(copies, query)
     if query.registry:
-        copies = _by_reference(copies, registry=query.registry)
+        copies = _by_reference(copies, Reference.objects.filter(registry=query.registry))
     if query.repository:
-        copies = _by_reference(copies, repository=query.repository)
+        copies = _by_reference(copies, Reference.objects.filter(repository=query.repository))
+    if query.reference:
+        copies = _by_reference(copies, references_matching(query.reference))
+    if query.label:
+        copies = _by_label(copies, query.label)
     return _by_words(copies, query.words)
 
 
@@ -109,6 +119,7 @@ def _by_use(copies: QuerySet[Copy], query: FleetQuery) -> QuerySet[Copy]:
         "used": Q(container_count__gt=0),
         "unused": Q(container_count=0),
         "dangling": Q(is_dangling=True),
+        "tagged": Q(is_dangling=False),
     }
     return copies.filter(conditions[query.use]) if query.use else copies
 
@@ -119,6 +130,10 @@ def _by_measure(copies: QuerySet[Copy], query: FleetQuery) -> QuerySet[Copy]:
         copies = copies.filter(built_at__lt=_days_before(now, query.older))
     if query.newer is not None:
         copies = copies.filter(built_at__gte=_days_before(now, query.newer))
+    if query.before is not None:
+        copies = copies.filter(built_at__lt=query.before)
+    if query.since is not None:
+        copies = copies.filter(built_at__gt=query.since)
     if query.larger is not None:
         copies = copies.filter(size_bytes__gt=query.larger)
     if query.smaller is not None:
@@ -133,12 +148,18 @@ def _days_before(now: Any, days: int) -> Any:
     return now - timedelta(days=min(days, 36_500))
 
 
-def _by_reference(copies: QuerySet[Copy], **parts: str) -> QuerySet[Copy]:
-    """Copies with any reference that matches. Few are looked up first, many are met on the way."""
-    references = Reference.objects.filter(**parts).order_by()
+def _by_reference(copies: QuerySet[Copy], references: QuerySet[Reference]) -> QuerySet[Copy]:
+    """Copies with any of these references. Few are looked up first, many are met on the way."""
+    references = references.order_by()
     if references[: RARE + 1].count() <= RARE:
         return copies.filter(pk__in=references.values("copy_id"))
     return copies.filter(Exists(references.filter(copy=OuterRef("pk"))))
+
+
+def _by_label(copies: QuerySet[Copy], label: str) -> QuerySet[Copy]:
+    """The text that the search looks through holds labels as key=value: it narrows down what is looked at."""
+    text = (label if "=" in label else f"{label}=").lower()
+    return _by_words(copies, [text]).filter(image__in=images_labelled(label).values("pk"))
 
 
 def _by_words(copies: QuerySet[Copy], words: Sequence[str]) -> QuerySet[Copy]:

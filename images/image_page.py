@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.db.models import Count, Exists, F, OuterRef, QuerySet, Window
 from django.db.models.functions import RowNumber
 from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 
 from images import access
 from images.models import Copy, Image, ImageLayer, Permission, Pin, StoreKind, User
+from images.references import content_document
 from images.secrets import masked, masked_text
 
 NAMED = 4
@@ -135,8 +138,48 @@ def _line(text: Any) -> list[str]:
 
 
 def history(image: Image, *, reveal: bool) -> list[dict[str, Any]]:
-    """The steps, newest last, as they were recorded."""
-    return list(image.history) if reveal else [masked(step) for step in image.history]
+    """The steps, newest last, as they were recorded; `at` is when, None where nobody wrote it down."""
+    steps = list(image.history) if reveal else [masked(step) for step in image.history]
+    return [step | {"at": _written_at(step)} for step in steps]
+
+
+def _written_at(step: dict[str, Any]) -> datetime | None:
+    """Builders that leave times out write the year 1 or the beginning of 1970."""
+    found = parse_datetime(step.get("created_at") or "")
+    return found if found and found.year > 1970 else None
+
+
+def history_document(image: Image) -> list[dict[str, Any]]:
+    """The steps as `docker history --format json` tells them: the newest first, whole commands, bytes."""
+    return [
+        {
+            "CreatedAt": step.get("created_at") or "", "CreatedBy": step.get("created_by") or "",
+            "Size": step.get("bytes") or 0, "Comment": step.get("comment") or "",
+            "EmptyLayer": not step.get("makes_layer", True),
+        }
+        for step in reversed([masked(step) for step in image.history])
+    ]  # fmt: skip
+
+
+def inspect_document(user: User, image: Image) -> dict[str, Any]:
+    """The content's document, and of each visible copy what `docker image inspect` on its host says of names.
+
+    Stripped and masked here too: rows that were stored by an older Drydock hold the whole document.
+    """
+    document: dict[str, Any] = masked(content_document(image.inspect))
+    copies = Copy.objects.visible_to(user).filter(image=image).select_related("host").defer("search_text")
+    ordered = copies.prefetch_related("references").order_by("host__name", "id")
+    return document | {"Copies": [_copy_document(copy) for copy in ordered]}
+
+
+def _copy_document(copy: Copy) -> dict[str, Any]:
+    names = list(copy.references.all())
+    return {
+        "Host": copy.host.name, "Id": copy.engine_id, "Parent": copy.parent_engine_id,
+        "RepoTags": [name.name for name in names if name.tag],
+        "RepoDigests": [name.name for name in names if name.digest],
+        "Size": copy.size_bytes,
+    }  # fmt: skip
 
 
 def has_hidden(image: Image) -> bool:

@@ -33,6 +33,7 @@ urlpatterns = [
     path("images/remove/", removal.image_remove, name="image-remove"),
     path("images/<int:pk>/", image.image_detail, name="image-detail"),
     path("images/<int:pk>/inspect/", image.image_inspect, name="image-inspect"),
+    path("images/<int:pk>/history/", image.image_history, name="image-history"),
     path("images/<int:pk>/newer/", image.image_newer, name="image-newer"),
     path("commands/<slug:kind>/", commands.command, name="command"),
     path("builds/new/", builds.build_new, name="build-new"),

@@ -3,12 +3,15 @@
 from typing import Any
 
 from django import forms
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
 from images import access
 from images.fleet import SORTS, FleetQuery
 from images.forms.base import StyledForm
 from images.models import Host, HostGroup, Permission, User
+from images.reference_filter import MOST_STARS, InvalidPatternError, images_named, pattern_expression
 
 MEGABYTE = 1_000_000
 
@@ -42,6 +45,7 @@ class FleetForm(StyledForm):
             ("used", _("In use")),
             ("unused", _("Unused")),
             ("dangling", _("Dangling")),
+            ("tagged", _("Not dangling")),
         ],
     )
     by = forms.ChoiceField(
@@ -51,6 +55,10 @@ class FleetForm(StyledForm):
     )
     repository = forms.CharField(label=_("Repository"), required=False, max_length=255)
     registry = forms.CharField(label=_("Registry"), required=False, max_length=255)
+    reference = forms.CharField(label=_("Name pattern, such as acme/*:1.?"), required=False, max_length=255)
+    label = forms.CharField(label=_("Label, or label=value"), required=False, max_length=255)
+    before = forms.CharField(label=_("Built before this image"), required=False, max_length=450)
+    since = forms.CharField(label=_("Built after this image"), required=False, max_length=450)
     latest = forms.ChoiceField(
         label=_("Tag “latest”"),
         required=False,
@@ -63,16 +71,21 @@ class FleetForm(StyledForm):
     idle = _number(_("Not used for … days"), least=1)
     intermediate = forms.BooleanField(label=_("Intermediate images too"), required=False)
     behind = forms.BooleanField(label=_("Newer in registry"), required=False)
+    digests = forms.BooleanField(label=_("Show digests"), required=False)
     # Not drawn as fields: the page has links for these.
     image = forms.IntegerField(required=False, min_value=1, max_value=2**62, widget=forms.HiddenInput)
     sort = forms.CharField(required=False, max_length=30, widget=forms.HiddenInput)
     page = forms.IntegerField(required=False, min_value=1, max_value=10**6, widget=forms.HiddenInput)
 
     MAIN = ("q", "host", "group", "use", "by")
-    MORE = ("repository", "registry", "latest", "older", "newer", "larger", "smaller", "idle")
+    MORE = (
+        "repository", "registry", "reference", "label", "before", "since", "latest", "older", "newer", "larger",
+        "smaller", "idle",
+    )  # fmt: skip
 
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.user = user
         hosts = Host.objects.visible_to(user)
         groups = access.groups_for(user, Permission.VIEW)
         self.fields["host"].queryset = hosts.only("pk", "name")  # type: ignore[attr-defined]
@@ -83,6 +96,41 @@ class FleetForm(StyledForm):
         if sort and sort.removeprefix("-") not in SORTS:
             raise forms.ValidationError(_("There is no such order; the newest come first."))
         return sort
+
+    def clean_reference(self) -> str:
+        pattern: str = self.cleaned_data["reference"]
+        try:
+            pattern_expression(pattern)
+        except InvalidPatternError as error:
+            text = _now(
+                "This is no pattern: a bracket is not closed, or it has more than %(most)s stars. A star stands "
+                "for anything but a slash."
+            )
+            raise ValidationError(text % {"most": MOST_STARS}) from error
+        return pattern
+
+    def clean(self) -> dict[str, Any]:
+        data: dict[str, Any] = super().clean() or self.cleaned_data
+        for name in ("before", "since"):
+            if data.get(name):
+                try:
+                    data[name] = self._built_at(data[name], data.get("host"))
+                except ValidationError as error:
+                    self.add_error(name, error)
+        return data
+
+    def _built_at(self, text: str, host: Host | None) -> Any:
+        """When the image was built that somebody names. Raises ValidationError when that can not be said."""
+        images = images_named(self.user, text, host.pk if host else None)
+        if not images:
+            raise ValidationError(_now("There is no image “%(name)s” here.") % {"name": text})
+        if len({image.built_at for image in images}) > 1:
+            raise ValidationError(
+                _now("“%(name)s” names several images; choose a host, or give an ID.") % {"name": text}
+            )
+        if images[0].built_at is None:
+            raise ValidationError(_now("When “%(name)s” was built is not known.") % {"name": text})
+        return images[0].built_at
 
     def query(self) -> FleetQuery:
         """What is asked for; parts that are not valid are left out."""
@@ -115,4 +163,4 @@ class FleetForm(StyledForm):
     @property
     def has_more(self) -> bool:
         """Whether one of the folded filters is set, so that they are shown unfolded."""
-        return any(self.data.get(name) for name in (*self.MORE, "intermediate", "behind"))
+        return any(self.data.get(name) for name in (*self.MORE, "intermediate", "behind", "digests"))

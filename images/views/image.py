@@ -1,6 +1,7 @@
 """One image: where it is, what it is made of, and the raw document."""
 
 import json
+from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse
@@ -10,8 +11,6 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from images import access, audit, image_page, pins, remote_tags
 from images.models import Copy, Image, Permission
-from images.references import content_document
-from images.secrets import masked
 from images.views.requests import SignedInRequest
 
 
@@ -71,10 +70,20 @@ def _reveal(request: SignedInRequest, image: Image, copies: list[Copy]) -> None:
 
 @require_GET
 def image_inspect(request: SignedInRequest, *, pk: int) -> HttpResponse:
-    """The inspect document without what belongs to one host alone, and without what looks like a secret."""
+    """The inspect document with the names on each visible host, and without what looks like a secret."""
     image = access.access_image(request.user, pk)
-    # Stripped here too: rows that were stored by an older Drydock hold the whole document.
-    document = masked(content_document(image.inspect))
+    return _as_json(request, image_page.inspect_document(request.user, image))
+
+
+@require_GET
+def image_history(request: SignedInRequest, *, pk: int) -> HttpResponse:
+    """The history as a document, the newest step first, without what looks like a secret."""
+    image = access.access_image(request.user, pk)
+    return _as_json(request, image_page.history_document(image))
+
+
+def _as_json(request: SignedInRequest, document: Any) -> HttpResponse:
+    """The document by itself, or as a fragment of the page."""
     text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False)
     if request.htmx:
         return render(request, "images/_inspect.html", {"text": text})

@@ -69,6 +69,7 @@ TABLE: dict[str, Address] = {
     ),
     "images:image-detail": Address("GET POST", of="image"),  # POST shows secrets: see test_image_page.py
     "images:image-inspect": Address("GET", of="image"),
+    "images:image-history": Address("GET", of="image"),
     "images:image-newer": Address("GET POST", of="image"),  # POST asks registries: see test_remote_tags.py
     "images:command": Address("GET POST", P.PULL, stranger="forbidden", arguments=(("kind", "pull"),)),
     "images:build-new": Address("GET POST", P.BUILD, stranger="forbidden"),

@@ -420,6 +420,41 @@ def test_history_tells_each_step_with_its_bytes(client: Client, image: Image, ru
     assert "3.00 kB" in history
 
 
+def test_history_says_when_each_step_was_made_where_that_was_written_down(
+    client: Client, runner: Host
+) -> None:
+    steps = [
+        {"created_by": "ADD a", "created_at": "2024-05-06T07:08:09+00:00", "bytes": 1, "comment": "by hand"},
+        {"created_by": "RUN b", "created_at": "1970-01-01T00:00:00+00:00", "bytes": 1, "comment": ""},
+        {"created_by": "RUN c", "created_at": "", "bytes": 1, "comment": ""},
+        {"created_by": "RUN d", "bytes": 1, "comment": ""},
+    ]
+    image = factories.make_image(factories.make_layer(5), history=steps)
+    factories.make_copy(runner, "acme/api:1.4", image=image)
+    enter(client)
+    page = page_of(client, image)
+    history = page[page.index(">History<") :]
+    assert history.count("<time ") == 1
+    assert 'title="by hand"><time datetime="2024-05-06T07:08:09+00:00"' in history
+
+
+def test_history_comes_as_a_document_without_secrets_newest_first(
+    client: Client, image: Image, runner: Host
+) -> None:
+    factories.make_copy(runner, "acme/api:1.4", image=image)
+    enter(client, "admin")
+    response = client.get(reverse("images:image-history", args=[image.pk]))
+    assert response["Content-Type"] == "application/json"
+    steps = json.loads(response.content)
+    assert [step["CreatedBy"] or step["Comment"] for step in steps] == [
+        "merged by hand",
+        f"ENV API_KEY={MASK}",
+        "ADD rootfs.tar /",
+    ]
+    assert steps[-1]["Size"] == 3000
+    assert not any(secret in response.content.decode() for secret in SECRETS)
+
+
 def test_image_without_history_and_configuration_says_so(client: Client, runner: Host) -> None:
     image = factories.make_image(factories.make_layer(5))
     factories.make_copy(runner, "scratch:1", image=image)
@@ -489,6 +524,24 @@ def test_raw_document_is_json_without_secrets(client: Client, image: Image, runn
     assert not any(secret in response.content.decode() for secret in SECRETS)
 
 
+def test_raw_document_says_what_each_visible_host_calls_the_image(
+    client: Client, image: Image, runner: Host
+) -> None:
+    digest = "acme/api@sha256:" + "ab" * 32
+    copy = factories.make_copy(runner, "acme/api:1.4", digest, image=image)
+    factories.make_copy(factories.make_host("vault"), "hidden/api:1", image=image)
+    group = HostGroup.objects.create(name="mine")
+    runner.groups.add(group)
+    enter(client, "viewer", group)
+    document = json.loads(client.get(reverse("images:image-inspect", args=[image.pk])).content)
+    assert document["Copies"] == [
+        {
+            "Host": "runner", "Id": copy.engine_id, "Parent": "", "RepoTags": ["acme/api:1.4"],
+            "RepoDigests": [digest], "Size": 4000,
+        }
+    ]  # fmt: skip
+
+
 def test_raw_document_is_a_fragment_for_htmx(client: Client, image: Image, runner: Host) -> None:
     factories.make_copy(runner, "acme/api:1.4", image=image)
     enter(client)
@@ -518,7 +571,10 @@ def test_raw_document_tells_nothing_of_an_invisible_host(
     factories.make_copy(runner, "public/app:1", image=image)
     enter(client, "viewer", group)
     shown = client.get(reverse("images:image-inspect", args=[image.pk])).content
-    assert json.loads(shown) == {"Config": {"User": "app"}}
+    document = json.loads(shown)
+    assert [copy["RepoTags"] for copy in document.pop("Copies")] == [["public/app:1"]]
+    assert document == {"Config": {"User": "app"}}
+    assert b"internal" not in shown
 
 
 def test_copies_are_in_order_of_their_hosts() -> None:

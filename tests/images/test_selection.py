@@ -305,6 +305,24 @@ def test_viewer_sees_the_sum_and_no_button_to_remove(client: Client, group: Host
     assert reverse("images:image-remove") not in page
 
 
+def test_one_alone_is_tagged_and_pushed_from_the_list_by_who_may(
+    client: Client, group: HostGroup, ada: User, runner: Host
+) -> None:
+    one, two = copy_of(runner, "a:1", 100), copy_of(runner, "b:1", 100)
+    tag = f"{reverse('images:command', args=['tag'])}?copy={one.pk}"
+    push = f"{reverse('images:command', args=['push'])}?copy={one.pk}"
+    client.force_login(ada)
+    page = post(client, copies=str(one.pk)).content.decode()
+    assert tag in page
+    assert push in page
+    assert client.get(tag).status_code == client.get(push).status_code == 200
+    assert "?copy=" not in post(client, copies=f"{one.pk},{two.pk}").content.decode()
+    viewer = factories.make_user()
+    factories.grant(viewer, "viewer", group)
+    client.force_login(viewer)
+    assert "?copy=" not in post(client, copies=str(one.pk)).content.decode()
+
+
 def test_selection_of_nothing_is_an_empty_fragment(client: Client, ada: User) -> None:
     client.force_login(ada)
     assert post(client, copies="").content.strip() == b""
