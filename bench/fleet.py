@@ -8,16 +8,16 @@ Each database is private and thrown away. A request is the whole view through Dj
 import argparse
 import os
 import random
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+
+from tests import postgres
 
 BUDGETS_MS = {"sqlite": 150.0, "postgresql": 80.0}
 WORDS = (
@@ -93,34 +93,11 @@ def run(database: str, folder: Path, options: list[str]) -> None:
         environment["DATABASE_URL"] = f"sqlite:///{folder}/data/bench.sqlite3"
         subprocess.run(command, env=environment, check=True)
         return
-    with_postgresql(
-        folder, lambda url: subprocess.run(command, env=environment | {"DATABASE_URL": url}, check=True)
-    )
-
-
-def with_postgresql(folder: Path, work: Callable[[str], Any]) -> None:
-    """A private cluster that answers on a socket in the folder only."""
-    binaries = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)), None)
-    initdb = shutil.which("initdb") or (str(binaries / "initdb") if binaries else "")
-    if not initdb:
-        print("postgresql: not installed, left out")
+    if reason := postgres.why_not():
+        print(f"postgresql: left out, {reason}")
         return
-    bin_folder = Path(initdb).resolve().parent
-    as_user: list[str | Path] = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-    if as_user:
-        shutil.chown(folder, "postgres")
-    data = folder / "cluster"
-    quiet: dict[str, Any] = {"check": True, "stdout": subprocess.DEVNULL, "cwd": folder}
-    subprocess.run(
-        [*as_user, bin_folder / "initdb", "-D", data, "-U", "bench", "-A", "trust", "-E", "UTF8"], **quiet
-    )
-    settings = f"-c listen_addresses='' -k {folder} -c shared_buffers=256MB -c fsync=off"
-    control = [*as_user, bin_folder / "pg_ctl", "-D", data, "-l", folder / "log", "-w"]
-    subprocess.run([*control, "-o", settings, "start"], **quiet)
-    try:
-        work(f"postgres://bench@{str(folder).replace('/', '%2F')}/postgres")
-    finally:
-        subprocess.run([*control, "-m", "immediate", "stop"], **quiet)
+    with postgres.PrivatePostgres() as server:
+        subprocess.run(command, env=environment | {"DATABASE_URL": server.url}, check=True)
 
 
 def measure(arguments: argparse.Namespace) -> None:
@@ -132,6 +109,8 @@ def measure(arguments: argparse.Namespace) -> None:
     from django.db import connection
     from django.test import Client
 
+    from config import memory
+
     settings.ALLOWED_HOSTS = ["testserver"]
     call_command("migrate", verbosity=0)
     started = time.monotonic()
@@ -140,6 +119,7 @@ def measure(arguments: argparse.Namespace) -> None:
         cursor.execute("ANALYZE" if connection.vendor == "sqlite" else "VACUUM ANALYZE")
     took = time.monotonic() - started
     print(f"\n{arguments.inside}: {arguments.hosts} hosts x {arguments.images} copies, made in {took:.0f} s")
+    memory.freeze()  # as the web process does at its start
     budget = BUDGETS_MS[arguments.inside]
     failed = False
     for person in ("root", "member"):

@@ -15,6 +15,7 @@ warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume sy
 _django = get_asgi_application()
 
 # Only now: models can not be imported before Django is set up.
+from config import memory  # noqa: E402
 from images import streams, transfers, upload_stream  # noqa: E402
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ async def application(scope: "Message", receive: "Receive", send: "Send") -> Non
 async def _lifespan(receive: "Receive", send: "Send") -> None:
     while True:
         message = await receive()
+        if message["type"] == "lifespan.startup":
+            memory.freeze()
         if message["type"] == "lifespan.shutdown":
             await streams.close()
         await send({"type": f"{message['type']}.complete"})
