@@ -775,6 +775,19 @@ PROBLEMS: dict[str, Problem] = {
         "",
         _("Free space: the host's page shows what removing unused images would free."),
     ),
+    "image_over_budget": Problem(
+        _(
+            "%(subject)s does not fit into the image budget of %(host)s: %(used)s of %(budget)s are taken, and at "
+            "least %(coming)s would come."
+        ),
+        _(
+            "Who manages the host said how much its images should take at most, so that its disk does not fill up."
+        ),
+        _(
+            "Free space: the host's page shows what removing unused images would free. Or start it anew with “Even "
+            "above the image budget”, or have the budget raised."
+        ),
+    ),
     "not_carried_out": Problem(
         _("The engine did not remove it."),
         _("It stopped answering in the middle of the work."),

@@ -38,6 +38,7 @@ LABELS: dict[str, Text] = {
     "network": _("Network"),
     "take_over": _("Taken from another image"),
     "promised_bytes": _("Promised"),
+    "above_budget": _("Even above the image budget"),
 }
 # What only the operation needs, or what the page shows in another place; "*" stands for every kind.
 HIDDEN: dict[str, frozenset[str]] = {

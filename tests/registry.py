@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -118,6 +119,23 @@ class PrivateRegistry:
             request.add_header("Authorization", f"Basic {account}")
         with urllib.request.urlopen(request, timeout=5) as answer:
             return str(answer.headers["Docker-Content-Digest"])
+
+    def make_list(self, repository: str, tag: str, name: str, *, architecture: str) -> None:
+        """Puts what a tag points at into a list as the image for another kind of processor, under a new tag."""
+        kind = "application/vnd.docker.distribution.manifest"
+        url = f"http://{self.host}/v2/{repository}/manifests"
+        asked = urllib.request.Request(f"{url}/{tag}", headers={"Accept": f"{kind}.v2+json"})
+        with urllib.request.urlopen(asked, timeout=5) as answer:
+            size, digest = len(answer.read()), answer.headers["Docker-Content-Digest"]
+        platform = {"architecture": architecture, "os": "linux"}
+        manifest = {"mediaType": f"{kind}.v2+json", "size": size, "digest": digest, "platform": platform}
+        body = json.dumps(
+            {"schemaVersion": 2, "mediaType": f"{kind}.list.v2+json", "manifests": [manifest]}
+        ).encode()
+        headers = {"Content-Type": f"{kind}.list.v2+json"}
+        urllib.request.urlopen(
+            urllib.request.Request(f"{url}/{name}", data=body, headers=headers, method="PUT"), timeout=5
+        ).close()
 
     def catalog(self) -> str:
         """Every repository it has, as it lists them; only without a password and TLS."""

@@ -9,6 +9,7 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 
 from images import inventory
+from images.budget import over_budget
 from images.commands import git
 from images.commands.contexts import Members, Survey, archived, packed, survey, typed
 from images.dockerfiles import bases
@@ -114,7 +115,8 @@ def carry_out(context: JobContext) -> dict[str, Any]:
     names = [steps.image_id, *parameters["tags"]]
     inventory.images_refresh(host, names, engine, again=host.store_kind == "containerd")
     inventory.recount(host)
-    return _what_came(context, steps.image_id, {name: old.engine_id for name, old in before.items() if old})
+    replaced = {name: old.engine_id for name, old in before.items() if old}
+    return _what_came(context, steps.image_id, replaced) | over_budget(host)
 
 
 def _is_classic(context: JobContext) -> bool:

@@ -21,6 +21,7 @@ MOST_TEXT_BYTES = 256 * 1024  # of a Dockerfile or a .dockerignore
 MOST_TEXTS = 200  # how many of them are kept while a context is looked through
 LARGEST_SHOWN = 10
 DOCKERFILES_SHOWN = 50
+PIECE_BYTES = 256 * 1024  # of what is sent to an engine
 IGNORE = ".dockerignore"
 
 Members = Callable[[], Iterator[Member]]
@@ -217,7 +218,20 @@ def inside(members: Members, folder: str) -> Members:
 
 
 def packed(members: Members, found: Survey) -> Iterator[bytes]:
-    """The context as a tar archive, without what .dockerignore leaves out."""
+    """The context as a tar archive, without what .dockerignore leaves out, in pieces of PIECE_BYTES or more.
+
+    Headers and small files are gathered: each piece costs several calls on its way to the engine.
+    """
+    gathered = bytearray()
+    for chunk in _packed(members, found):
+        gathered += chunk
+        if len(gathered) >= PIECE_BYTES:
+            yield bytes(gathered)
+            gathered.clear()
+    yield bytes(gathered)
+
+
+def _packed(members: Members, found: Survey) -> Iterator[bytes]:
     ignore = found.ignore()
     for member in inside(members, found.folder)():
         if ignore is None or not ignore.leaves_out(member.path):

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from docker.errors import APIError
 
 from images import access
+from images.budget import budget_check, lacking_bytes, over_budget
 from images.commands.load import names_loaded
 from images.engine import archive, read
 from images.engine.client import Connection, Engine, translated
@@ -34,10 +35,13 @@ from images.references import content_key
 logger = logging.getLogger(__name__)
 
 
-def copy_start(*, by: User, copies: Sequence[Copy], hosts: Iterable[Host]) -> list[Job]:
+def copy_start(
+    *, by: User, copies: Sequence[Copy], hosts: Iterable[Host], above_budget: bool = False
+) -> list[Job]:
     """One job for each target host (and for each source, when the copies are on several).
 
-    An image that several of the copies are of goes once. The caller has checked the permission to push on the
+    A job fails where the target's image budget does not suffice, unless `above_budget`. An image that several of
+    the copies are of goes once. The caller has checked the permission to push on the
     sources and to pull on the targets. Raises UserError when there is nothing to copy or nowhere to copy it.
     """
     check_movable(copies)
@@ -47,8 +51,8 @@ def copy_start(*, by: User, copies: Sequence[Copy], hosts: Iterable[Host]) -> li
         raise UserError("copy_nowhere")
     return [
         job_start(
-            kind="copy", host=target, by=by, batch=batch, parameters=_parameters(source, wanted[source]),
-            subject=subject_of(wanted[source]),
+            kind="copy", host=target, by=by, batch=batch, subject=subject_of(wanted[source]),
+            parameters=_parameters(source, wanted[source]) | {"above_budget": above_budget},
         )
         for source, target in pairs
     ]  # fmt: skip
@@ -88,10 +92,13 @@ def carry_out(context: JobContext) -> dict[str, Any]:
     with _said_of_whom(source_host, host):
         source = context.other_engine(source_host)
         missing, here, tagged = _compared(context, source, target)
+        if missing and not parameters.get("above_budget"):
+            lacking = lacking_bytes(source_host, [image["id"] for image in parameters["images"]], host)
+            budget_check(host, lacking, context.job.subject)
         moved = _moved(context, source, target, missing, moving, source_host) if missing else []
     moving.all_moved()
     result = came(host, target, list(dict.fromkeys([*tagged, *moved, *here])))
-    return result | {"bytes": moving.done_bytes, "here": here, "tagged": tagged}
+    return result | {"bytes": moving.done_bytes, "here": here, "tagged": tagged} | over_budget(host)
 
 
 def _compared(context: JobContext, source: Engine, target: Engine) -> tuple[list[str], list[str], list[str]]:

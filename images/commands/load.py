@@ -7,6 +7,7 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 
 from images import archives
+from images.budget import budget_check, over_budget
 from images.engine import archive
 from images.engine.archive import Loaded
 from images.job_context import JobContext
@@ -17,12 +18,18 @@ from images.operations import operation
 from images.relay import Receiver, attended, await_attention, worker_end
 
 
-def load_start(*, by: User, hosts: Iterable[Host], file: str, size_bytes: int) -> list[Job]:
+def load_start(
+    *, by: User, hosts: Iterable[Host], file: str, size_bytes: int, above_budget: bool = False
+) -> list[Job]:
     """One job per host, all of one batch, which wait for the upload. The caller has checked the permissions.
 
-    `file` and `size_bytes` are what the browser says of its file; only the page shows them.
+    `file` and `size_bytes` are what the browser says of its file; the page shows them, and an archive that is larger
+    than all a host's images may take is refused unless `above_budget`: UserError image_over_budget.
     """
-    batch = uuid.uuid4()
+    hosts, batch = list(hosts), uuid.uuid4()
+    for host in hosts:
+        if not above_budget and size_bytes > (host.image_budget_bytes or size_bytes):
+            budget_check(host, size_bytes, file[:200])
     parameters = {"file": file[:200], "size_bytes": size_bytes}
     return [
         job_start(kind="load", host=host, by=by, parameters=parameters, batch=batch, subject=file[:200])
@@ -47,7 +54,7 @@ def carry_out(context: JobContext) -> dict[str, Any]:
         names = names_loaded(context, lines, watch)
         for _piece in pieces:  # an engine may be content before the padding at the archive's end
             pass
-    return {"bytes": moving.done_bytes} | came(host, engine, names)
+    return {"bytes": moving.done_bytes} | came(host, engine, names) | over_budget(host)
 
 
 def _until_end(relay: Receiver, moving: Moving, watch: archive.Watch) -> Iterator[bytes]:

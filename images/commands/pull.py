@@ -1,5 +1,6 @@
 """`docker pull`: by tag, by digest, or every tag of a repository."""
 
+import contextlib
 import time
 import uuid
 from collections.abc import Iterable
@@ -8,6 +9,7 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 
 from images import inventory
+from images.budget import budget_check, over_budget
 from images.engine import read
 from images.engine.failures import RETRIED
 from images.engine.transfer import Layers, pull
@@ -32,15 +34,20 @@ def pull_start(
     reference: str,
     platform: str = "",
     all_tags: bool = False,
+    above_budget: bool = False,
 ) -> list[Job]:
     """One job per host, all of one batch. The caller has checked the permission to pull on every host.
 
-    Without a tag or digest it is `latest`, unless every tag is wanted. Raises InvalidReferenceError.
+    Without a tag or digest it is `latest`, unless every tag is wanted. It stops where the host's image budget does
+    not suffice, unless `above_budget`. Raises InvalidReferenceError.
     """
     parsed = parse(reference)
     tag = "" if all_tags else parsed.digest or parsed.tag or "latest"
     name = parsed.repository if all_tags else joined(parsed.repository, tag)
-    parameters = {"repository": parsed.repository, "tag": tag, "platform": platform, "reference": name}
+    parameters: dict[str, Any] = {
+        "repository": parsed.repository, "tag": tag, "platform": platform, "reference": name,
+        "above_budget": above_budget,
+    }  # fmt: skip
     batch = uuid.uuid4()
     return [
         job_start(kind="pull", host=host, by=by, parameters=parameters, batch=batch, subject=name)
@@ -74,9 +81,8 @@ def carry_out(context: JobContext) -> dict[str, Any]:
     inventory.recount(host)
     if parameters["tag"] and layers.digest:
         tag_told(parameters["reference"], layers.digest)
-    return {"digest": layers.digest, "references": names} | _what_came(
-        host, names, before.engine_id if before else ""
-    )
+    came = _what_came(host, names, before.engine_id if before else "")
+    return {"digest": layers.digest, "references": names} | came | over_budget(host)
 
 
 def _pulled(context: JobContext, registry: Any) -> Layers:
@@ -106,11 +112,19 @@ def _pull_once(context: JobContext, registry: Any) -> Layers:
         host=context.host.name,
         registry=parse(parameters["repository"]).registry,
     )
-    for line in lines:
-        if not layers.take(line) and line.text:
-            context.log(f"{line.layer}: {line.text}" if line.layer else line.text)
-        context.progress(layers.done_bytes, layers.total_bytes, "bytes")
+    with contextlib.closing(lines):
+        for line in lines:
+            if not layers.take(line) and line.text:
+                context.log(f"{line.layer}: {line.text}" if line.layer else line.text)
+            context.progress(layers.done_bytes, layers.total_bytes, "bytes")
+            _check_budget(context, layers)
     return layers
+
+
+def _check_budget(context: JobContext, layers: Layers) -> None:
+    """Ends the pull as soon as what comes is known to be too much: an engine tells a layer's size when it begins."""
+    if not context.job.parameters.get("above_budget"):
+        budget_check(context.host, layers.total_bytes, context.job.parameters["reference"])
 
 
 def _what_came(host: Host, names: list[str], before: str) -> dict[str, Any]:

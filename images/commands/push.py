@@ -1,5 +1,6 @@
 """`docker push`: one of an image's names, with its layers, to the registry that the name speaks of."""
 
+import contextlib
 import time
 import uuid
 from collections.abc import Iterable
@@ -95,8 +96,9 @@ def _push_once(context: JobContext, registry: Registry | None) -> Layers:
         host=context.host.name,
         registry=parse(parameters["repository"]).registry,
     )
-    for line in lines:
-        if not layers.take(line) and line.text:
-            context.log(f"{line.layer}: {line.text}" if line.layer else line.text)
-        context.progress(layers.done_bytes, layers.total_bytes, "bytes")
+    with contextlib.closing(lines):
+        for line in lines:
+            if not layers.take(line) and line.text:
+                context.log(f"{line.layer}: {line.text}" if line.layer else line.text)
+            context.progress(layers.done_bytes, layers.total_bytes, "bytes")
     return layers

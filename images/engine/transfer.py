@@ -3,8 +3,9 @@
 docker-py's own calls drop errors that come in the stream and wait for ever; these do neither.
 """
 
+import contextlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,8 +64,8 @@ def pull(
     subject: str = "",
     host: str = "",
     registry: str = "",
-) -> Iterator[Line]:
-    """Has the engine pull; `tag` may be a digest, empty means every tag. Ends when all is there.
+) -> Generator[Line]:
+    """Has the engine pull; `tag` may be a digest, empty means every tag. Ends when all is there; closing it cancels.
 
     Raises UserError as `failures.failure` tells it. When nothing is heard for SILENT_SECONDS: registry_silent
     where the engine itself still answers, else host_timeout.
@@ -84,8 +85,8 @@ def push(
     subject: str = "",
     host: str = "",
     registry: str = "",
-) -> Iterator[Line]:
-    """Has the engine push one tag. Raises UserError as `pull` does."""
+) -> Generator[Line]:
+    """Has the engine push one tag; closing it cancels. Raises UserError as `pull` does."""
     # An engine refuses a push without the header, also where no account is needed.
     yield from _transfer(
         engine,
@@ -100,7 +101,7 @@ def push(
 
 def _transfer(
     engine: Engine, path: str, parameters: dict[str, Any], credentials: Credentials | None, **about: str
-) -> Iterator[Line]:
+) -> Generator[Line]:
     api = engine.api
     headers = credentials.header() if credentials else NO_ACCOUNT
     try:
@@ -114,10 +115,15 @@ def _transfer(
         api._raise_for_status(response)
     except APIError as error:
         raise refused(error, **about) from error
-    for line in _heard(engine, response, about):
-        if text := _error(line):
-            raise failure(text, **about)
-        yield _line(line)
+    except requests.ReadTimeout as error:
+        # Engines answer a pull with nothing at all until the registry has told them something.
+        raise _silence(engine, error, about) from error
+    # An engine whose answer nobody reads goes on; closing the connection ends what it does.
+    with contextlib.closing(response):
+        for line in _heard(engine, response, about):
+            if text := _error(line):
+                raise failure(text, **about)
+            yield _line(line)
 
 
 def _heard(engine: Engine, response: Any, about: Mapping[str, str]) -> Iterator[dict[str, Any]]:
@@ -127,9 +133,13 @@ def _heard(engine: Engine, response: Any, about: Mapping[str, str]) -> Iterator[
     except requests.ConnectionError as error:  # what docker-py's library makes of a read that took too long
         if not isinstance(error.args[0] if error.args else None, ReadTimeoutError):
             raise
-        engine.ping(PING_SECONDS)
-        seconds = f"{SILENT_SECONDS:g}"
-        raise UserError("registry_silent", raw=str(error), seconds=seconds, **about) from error
+        raise _silence(engine, error, about) from error
+
+
+def _silence(engine: Engine, error: Exception, about: Mapping[str, str]) -> UserError:
+    """Whose silence it is. Raises host_timeout when the engine does not answer either."""
+    engine.ping(PING_SECONDS)
+    return UserError("registry_silent", raw=str(error), seconds=f"{SILENT_SECONDS:g}", **about)
 
 
 def _error(line: Mapping[str, Any]) -> str:

@@ -91,8 +91,19 @@ class ReferenceField(forms.CharField):
         return text
 
 
+class BudgetForm(CommandForm):
+    """The base of what brings images to hosts; the box is there where one of them has a budget."""
+
+    above_budget = forms.BooleanField(label=_("Even above the image budget"), required=False)
+
+    def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
+        super().__init__(*args, user=user, **kwargs)
+        if not allowed_hosts(user, self.permission).exclude(image_budget_bytes=None).exists():
+            del self.fields["above_budget"]
+
+
 @command
-class PullForm(CommandForm):
+class PullForm(BudgetForm):
     kind = "pull"
     title = _("Pull an image")
     submit = _("Pull")

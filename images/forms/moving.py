@@ -14,7 +14,7 @@ from images import access
 from images.commands.copy import copy_start
 from images.commands.load import load_start
 from images.commands.save import save_start
-from images.forms.commands import CommandForm, allowed_hosts, command
+from images.forms.commands import BudgetForm, CommandForm, allowed_hosts, command
 from images.forms.fleet import FleetForm
 from images.models import Copy, Job, Permission, User
 from images.moving import MOST_COPIES, archive_bytes
@@ -50,7 +50,9 @@ class CopiesForm(CommandForm):
     @property
     def points(self) -> Sequence[str]:
         """What is chosen, and what of it is left out."""
-        points = [_now("%(name)s on %(host)s") % {"name": c.name, "host": c.host} for c in self.allowed[:NAMED]]
+        points = [
+            _now("%(name)s on %(host)s") % {"name": c.name, "host": c.host} for c in self.allowed[:NAMED]
+        ]
         if (more := len(self.allowed) - NAMED) > 0:
             points.append(ngettext("and %(n)s more", "and %(n)s more", more) % {"n": more})
         if left := len(self.chosen) - len(self.allowed):
@@ -107,7 +109,7 @@ class SaveForm(CopiesForm):
 
 
 @command
-class CopyForm(CopiesForm):
+class CopyForm(CopiesForm, BudgetForm):
     kind = "copy"
     title = _("Copy images to other hosts")
     submit = _("Copy")
@@ -126,10 +128,13 @@ class CopyForm(CopiesForm):
             self.initial["hosts"] = list(hosts)
 
     def start(self, by: User) -> list[Job]:
-        return copy_start(by=by, copies=self.allowed, hosts=self.cleaned_data["hosts"])
+        data = self.cleaned_data
+        return copy_start(
+            by=by, copies=self.allowed, hosts=data["hosts"], above_budget=data.get("above_budget", False)
+        )
 
 
-class LoadForm(CommandForm):
+class LoadForm(BudgetForm):
     """Where an upload goes; the file itself comes later, by PUT, and never into a form."""
 
     kind = "load"
@@ -147,5 +152,6 @@ class LoadForm(CommandForm):
     def start(self, by: User) -> list[Job]:
         data = self.cleaned_data
         return load_start(
-            by=by, hosts=data["hosts"], file=data["file"] or "images.tar", size_bytes=data["size"] or 0
-        )
+            by=by, hosts=data["hosts"], file=data["file"] or "images.tar", size_bytes=data["size"] or 0,
+            above_budget=data.get("above_budget", False),
+        )  # fmt: skip

@@ -7,6 +7,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from images import access
+from images.errors import UserError, explain
 from images.forms.moving import LoadForm
 from images.models import Permission
 from images.views.jobs import jobs_url
@@ -26,5 +27,9 @@ def load(request: SignedInRequest) -> HttpResponse:
     if not form.is_valid():
         problems = [str(error) for errors in form.errors.values() for error in errors]
         return JsonResponse({"problems": problems or [_("Choose a host.")]})
-    jobs = form.start(request.user)
+    try:
+        jobs = form.start(request.user)
+    except UserError as error:
+        told = explain(error.code, error.values)
+        return JsonResponse({"problems": [f"{told.what} {told.remedy}"]})
     return JsonResponse({"upload": f"/transfers/{jobs[0].pk}/", "jobs": jobs_url(jobs)})

@@ -1,0 +1,278 @@
+"""What can happen in the middle of a pull or a push, produced for real: cut, cancelled, killed, hung, full."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from config.demo.engines import PrivateEngine
+from config.demo.images import Image
+from images.commands.pull import pull_start
+from images.commands.push import push_start
+from images.engine import archive
+from images.engine.client import Connection, open_engine
+from images.errors import UserError, explain
+from images.jobs import job_cancel, job_carry_out
+from images.models import Copy, Host, Job, JobState, Reference
+from tests import factories
+from tests.conftest import closing
+from tests.engine.freed import registered
+from tests.engine.moves import loaded, noise, tags, zeros
+from tests.engine.test_copy import small_disk  # noqa: F401 - a fixture
+from tests.engine.workers import wait_for
+from tests.registry import PrivateRegistry, make_certificate, own_address
+from tests.way import Way, way_to
+
+pytestmark = [pytest.mark.engine, pytest.mark.registry, pytest.mark.django_db(transaction=True)]
+
+MakeRegistry = Callable[..., PrivateRegistry]
+SIZE = 20_000_000
+SLOW = 2_000_000  # bytes a second
+
+
+@pytest.fixture
+def registry(make_registry: MakeRegistry) -> PrivateRegistry:
+    return make_registry()
+
+
+@pytest.fixture
+def way(registry: PrivateRegistry) -> Iterator[Way]:
+    with way_to(registry.port) as made:
+        yield made
+
+
+@pytest.fixture
+def pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind in ("pull", "push"):
+        monkeypatch.setattr(f"images.commands.{kind}.PAUSE_SECONDS", 0.1)
+
+
+def in_registry(engine: PrivateEngine, at: str, size: int = SIZE) -> str:
+    """A name of an image that only the registry has."""
+    name = f"{at}/shop/api:1"
+    loaded(engine, Image([name], [noise("data", size)]))
+    with engine.client() as api:
+        raw: Any = api
+        assert not [line for line in raw.push(name, stream=True, decode=True) if "error" in line]
+    engine.wipe()
+    return name
+
+
+def pull_of(host: Host, name: str, **options: Any) -> Job:
+    [job] = pull_start(by=factories.make_user(), hosts=[host], reference=name, **options)
+    return job
+
+
+def push_of(engine: PrivateEngine, name: str, size: int = SIZE) -> Job:
+    loaded(engine, Image([name], [noise("data", size)]))
+    copy = Copy.objects.get(host=registered(engine.address), references__name=name)
+    [job] = push_start(by=factories.make_user(), copies=[copy], reference=name)
+    return job
+
+
+def ended(job: Job) -> Job:
+    job_carry_out(job.pk)
+    return Job.objects.get(pk=job.pk)
+
+
+def begun(job: Job, way: Way) -> threading.Thread:
+    """Carries it out beside the test, and waits until bytes are on the way."""
+    thread = threading.Thread(target=closing(job_carry_out), args=(job.pk,))
+    before = way.passed_bytes
+    thread.start()
+    wait_for(lambda: way.passed_bytes > before + 500_000, 30)
+    return thread
+
+
+@pytest.mark.usefixtures("pause")
+def test_pull_that_is_cut_off_is_tried_again(engine: PrivateEngine, way: Way) -> None:
+    name = in_registry(engine, way.host)
+    way.sign, way.cut = b"GET /v2/shop/api/manifests/", 1
+    job = ended(pull_of(registered(engine.address), name))
+    assert (job.state, way.cut_count) == (JobState.SUCCEEDED, 1), job.error_raw
+    assert "trying again (1/2)" in "".join(job.log.values_list("text", flat=True))
+
+
+@pytest.mark.usefixtures("pause")
+def test_pull_that_is_cut_off_again_and_again_is_given_up(engine: PrivateEngine, way: Way) -> None:
+    name = in_registry(engine, way.host)
+    way.sign, way.cut = b"GET /v2/", 1000
+    job = ended(pull_of(registered(engine.address), name))
+    assert (job.state, job.error_code) == (JobState.FAILED, "registry_cut"), job.error_raw
+    assert "trying again (2/2)" in "".join(job.log.values_list("text", flat=True))
+
+
+@pytest.mark.usefixtures("pause")
+def test_push_that_is_cut_off_is_tried_again_and_sends_no_layer_twice(
+    engine: PrivateEngine, registry: PrivateRegistry, way: Way
+) -> None:
+    way.sign, way.cut = b"PUT /v2/shop/api/manifests/", 1
+    job = ended(push_of(engine, f"{way.host}/shop/api:1"))
+    assert (job.state, way.cut_count) == (JobState.SUCCEEDED, 1), job.error_raw
+    assert job.result["digest"] == registry.digest("shop/api", "1")
+    assert [layer["state"] for layer in job.detail["layers"]] == ["exists"]
+    assert way.passed_bytes < 1.5 * SIZE
+
+
+@pytest.mark.parametrize("kind", ["pull", "push"])
+def test_cancel_ends_it_within_two_seconds_in_the_engine_too(
+    engine: PrivateEngine, registry: PrivateRegistry, way: Way, kind: str
+) -> None:
+    name = f"{way.host}/shop/api:1"
+    job = (
+        pull_of(registered(engine.address), in_registry(engine, way.host))
+        if kind == "pull"
+        else push_of(engine, name)
+    )
+    way.slow_bytes = SLOW
+    thread = begun(job, way)
+    job.refresh_from_db()
+    began = time.monotonic()
+    job_cancel(by=factories.make_user(), job=job)
+    thread.join(15)
+    assert time.monotonic() - began < 2
+    job.refresh_from_db()
+    assert (job.state, job.error_code) == (JobState.CANCELLED, "")
+    wait_for(lambda: way.open_count == 0 or not _moves(way), 10)
+    assert engine.ping()
+    if kind == "pull":
+        assert name not in tags(engine)
+    else:
+        assert "shop" not in registry.catalog()
+
+
+def _moves(way: Way) -> bool:
+    before = way.passed_bytes
+    time.sleep(0.5)
+    return way.passed_bytes > before
+
+
+@pytest.mark.parametrize("kind", ["pull", "push"])
+def test_engine_that_is_killed_in_the_middle_is_said(engine: PrivateEngine, way: Way, kind: str) -> None:
+    job = (
+        pull_of(registered(engine.address), in_registry(engine, way.host))
+        if kind == "pull"
+        else push_of(engine, f"{way.host}/shop/api:1")
+    )
+    way.slow_bytes = SLOW
+    thread = begun(job, way)
+    engine.kill()
+    thread.join(20)
+    assert not thread.is_alive()
+    job.refresh_from_db()
+    assert (job.state, job.error_code) == (JobState.FAILED, "host_gone"), job.error_raw
+    assert explain(job.error_code, job.error_values).remedy
+    engine.stop()
+
+
+def test_registry_that_hangs_on_a_pull_is_said(
+    engine: PrivateEngine, hung_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("images.engine.transfer.SILENT_SECONDS", 2.0)
+    began = time.monotonic()
+    job = ended(pull_of(registered(engine.address), f"127.0.0.1:{hung_port}/shop/api:1"))
+    assert (job.state, job.error_code) == (JobState.FAILED, "registry_silent")
+    assert time.monotonic() - began < 10
+
+
+def test_silence_on_a_pull_from_docker_hub_offers_the_mirrors_of_this_host(
+    make_engine: Callable[..., PrivateEngine],
+    hung_port: int,
+    monkeypatch: pytest.MonkeyPatch,
+    client: Client,
+) -> None:
+    monkeypatch.setattr("images.engine.transfer.SILENT_SECONDS", 2.0)
+    mirror = f"http://127.0.0.1:{hung_port}"
+    engine = make_engine("mirrored", arguments=("--registry-mirror", mirror))
+    job = ended(pull_of(registered(engine.address), "redis:7"))
+    assert (job.state, job.error_code) == (JobState.FAILED, "registry_silent"), job.error_raw
+    client.force_login(factories.make_admin())
+    page = client.get(f"/jobs/{job.pk}/").content.decode()
+    assert f"{mirror}/" in page, "the mirrors that this host has"
+    assert "registry-mirrors" in page, "how to set them"
+    assert "another registry" in page
+
+
+def test_ca_that_the_engine_does_not_know_is_said_of_a_pull(
+    engine: PrivateEngine, make_registry: MakeRegistry, work_directory: Path
+) -> None:
+    address = own_address()
+    registry = make_registry(certificate=make_certificate(work_directory, address), address=address)
+    job = ended(pull_of(registered(engine.address), f"{registry.host}/shop/api:1"))
+    assert (job.error_code, job.error_values["registry"]) == ("registry_tls", registry.host)
+    told = explain(job.error_code, job.error_values)
+    assert f"/etc/docker/certs.d/{registry.host}/ca.crt" in told.remedy
+
+
+def test_image_that_is_not_there_for_a_platform_is_said(
+    engine: PrivateEngine, registry: PrivateRegistry
+) -> None:
+    in_registry(engine, registry.host, 1000)
+    registry.make_list("shop/api", "1", "many", architecture="arm64")
+    host, name = registered(engine.address), f"{registry.host}/shop/api:many"
+    job = ended(pull_of(host, name))
+    assert (job.state, job.error_code) == (JobState.FAILED, "platform_not_found"), job.error_raw
+    assert ended(pull_of(host, name, platform="linux/arm64")).state == JobState.SUCCEEDED
+    assert name in tags(engine)
+
+
+# A disk that is full, a budget that does not suffice
+
+
+def test_disk_that_fills_up_is_said_of_pull_and_load(
+    engine: PrivateEngine,
+    registry: PrivateRegistry,
+    small_disk: Callable[[], PrivateEngine],  # noqa: F811 - the fixture
+) -> None:
+    name = in_registry(engine, registry.host, 250_000_000)
+    small = small_disk()
+    host = registered(small.address)
+    job = ended(pull_of(host, name))
+    assert (job.state, job.error_code) == (JobState.FAILED, "disk_full"), job.error_raw
+    assert not tags(small)
+    with open_engine(Connection.of(host)) as opened, pytest.raises(UserError) as full:
+        list(archive.load(opened, zeros("big:1", 300_000_000), host=host.name))
+    assert full.value.code == "disk_full"
+
+
+def test_pull_that_does_not_fit_into_the_budget_stops_before_it_came(
+    engine: PrivateEngine, registry: PrivateRegistry, way: Way
+) -> None:
+    name = in_registry(engine, way.host)
+    host = registered(engine.address)
+    Host.objects.filter(pk=host.pk).update(image_budget_bytes=SIZE // 2)
+    way.slow_bytes = SLOW
+    before = way.passed_bytes
+    job = ended(pull_of(host, name))
+    assert (job.state, job.error_code) == (JobState.FAILED, "image_over_budget"), job.error_raw
+    assert job.error_values["subject"] == name
+    assert "0.02 GB would come" in explain(job.error_code, job.error_values).what
+    wait_for(lambda: not _moves(way), 10)
+    assert way.passed_bytes - before < SIZE // 2
+    assert name not in tags(engine)
+
+
+def test_pull_above_the_budget_is_done_when_that_was_said_and_it_is_shown(
+    engine: PrivateEngine, registry: PrivateRegistry, client: Client
+) -> None:
+    name = in_registry(engine, registry.host)
+    host = registered(engine.address)
+    Host.objects.filter(pk=host.pk).update(image_budget_bytes=SIZE // 2)
+    job = ended(pull_of(host, name, above_budget=True))
+    assert job.state == JobState.SUCCEEDED, job.error_raw
+    assert SIZE // 2 - 1000 < job.result["over_budget_bytes"] < SIZE
+    client.force_login(factories.make_admin())
+    assert "is over its image budget by" in client.get(f"/jobs/{job.pk}/").content.decode()
+
+
+def test_what_is_here_already_fits_into_any_budget(engine: PrivateEngine, registry: PrivateRegistry) -> None:
+    name = in_registry(engine, registry.host, 1_000_000)
+    host = registered(engine.address)
+    assert ended(pull_of(host, name)).state == JobState.SUCCEEDED
+    Host.objects.filter(pk=host.pk).update(image_budget_bytes=1000)
+    assert ended(pull_of(host, name)).state == JobState.SUCCEEDED
+    assert Reference.objects.filter(host=host, name=name).exists()
