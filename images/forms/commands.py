@@ -100,6 +100,8 @@ class BudgetForm(CommandForm):
         super().__init__(*args, user=user, **kwargs)
         if not allowed_hosts(user, self.permission).exclude(image_budget_bytes=None).exists():
             del self.fields["above_budget"]
+        else:
+            self.order_fields([name for name in self.fields if name != "above_budget"])
 
 
 @command

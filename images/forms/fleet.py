@@ -55,7 +55,10 @@ class FleetForm(StyledForm):
     )
     repository = forms.CharField(label=_("Repository"), required=False, max_length=255)
     registry = forms.CharField(label=_("Registry"), required=False, max_length=255)
-    reference = forms.CharField(label=_("Name pattern, such as acme/*:1.?"), required=False, max_length=255)
+    reference = forms.CharField(
+        label=_("Name pattern"), required=False, max_length=255,
+        widget=forms.TextInput(attrs={"placeholder": "acme/*:1.?"}),
+    )  # fmt: skip
     label = forms.CharField(label=_("Label, or label=value"), required=False, max_length=255)
     before = forms.CharField(label=_("Built before this image"), required=False, max_length=450)
     since = forms.CharField(label=_("Built after this image"), required=False, max_length=450)
