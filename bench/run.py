@@ -84,7 +84,9 @@ def timed_run(engine: Any, count: int) -> float:
     from cleanup.models import Plan, Policy
     from cleanup.policies import plan_make
     from images import inventory
+    from images.engine import read
     from images.engine.client import Connection, open_engine
+    from images.hosts import host_reached
     from images.jobs import job_carry_out
     from images.models import Host, Job, User
 
@@ -92,6 +94,7 @@ def timed_run(engine: Any, count: int) -> float:
     person = User.objects.get_or_create(username="bench", is_superuser=True)[0]
     host = Host.objects.create(name=f"bench {time.monotonic_ns()}", address=engine.address, state="online")
     with open_engine(Connection.of(host)) as opened:
+        host_reached(host, read.info(opened))
         inventory.sync(host, opened)
     policy = Policy.objects.create(name=f"bench {host.pk}", minimum_age_hours=0)
     policy.hosts.add(host)

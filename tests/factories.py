@@ -53,7 +53,7 @@ def make_host(name: str = "", *, groups: tuple[HostGroup, ...] = (), **fields: A
     number = next(_sequence)
     now = timezone.now()
     defaults: dict[str, Any] = {
-        "name": name or f"host{number}",
+        "name": name or f"host{number:05}",
         "address": f"unix:///run/host{number}.sock",
         "state": HostState.ONLINE,
         "state_since": now,
