@@ -50,7 +50,8 @@ class Loaded:
 def save(engine: Engine, names: Sequence[str], *, host: str = "") -> Iterator[bytes]:
     """The archive of these references or IDs, in pieces as they come.
 
-    Raises UserError copy_gone (copy_source_gone without `host`) when one is not there, engine_refused, and faults of the connection as the SDK does.
+    Raises UserError copy_gone (copy_source_gone without `host`) when one is not there, engine_refused, and faults
+    of the connection as the SDK does.
     """
     api = engine.api
     try:

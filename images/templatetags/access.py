@@ -36,7 +36,7 @@ def can(context: dict[str, Any], permission: str, host: Host | int) -> bool:
 
 
 @register.simple_tag(takes_context=True)
-def visible_host(context: dict[str, Any], pk: object) -> Host | None:
+def visible_host(context: dict[str, Any], pk: int | None) -> Host | None:
     """The host with this id, for who may see it; None for anybody else."""
     return Host.objects.visible_to(context["request"].user).filter(pk=pk).first() if pk else None
 

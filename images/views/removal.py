@@ -72,7 +72,9 @@ def _reference_question(
 ) -> HttpResponse:
     is_last, values = copy.pk not in removal.takes, {"name": name, "host": copy.host}
     submit, points = _("Remove the reference"), [other for other in names if other != name]
-    text = _("This untags only and frees 0 B: the image stays on %(host)s, with its other references:") % values
+    text = (
+        _("This untags only and frees 0 B: the image stays on %(host)s, with its other references:") % values
+    )
     if is_last and removal.in_use:
         submit, points = "", []
         text = _(

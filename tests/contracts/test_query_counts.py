@@ -113,7 +113,8 @@ NOT_LISTED = {
     "images:build-context",  # one upload
     "images:registry-add", "images:registry-edit", "images:registry-remove",
     "images:user-active", "images:user-password", "images:team-remove", "images:grant-remove",  # one thing each
-    "images:user-add", "images:team-add", "images:job-cancel", "images:job-retry", "images:pin-remove", "images:reference-remove",
+    "images:user-add", "images:team-add", "images:job-cancel", "images:job-retry", "images:pin-remove",
+    "images:reference-remove",
     "cleanup:rule-form", "cleanup:schedule-explain",
 }  # fmt: skip
 """Pages that list nothing."""
