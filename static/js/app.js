@@ -33,8 +33,36 @@ document.addEventListener("click", (event) => {
   // Open menus close when something else is clicked.
   for (const menu of document.querySelectorAll("details.menu[open]")) {
     if (!menu.contains(event.target)) menu.open = false;
+    else if (event.target.closest(".menu-items a, .menu-items button")) closeMenu(menu);
   }
 });
+
+// A menu that was closed from inside gives the focus back; a dialog that is opened next returns it there as well.
+function closeMenu(menu) {
+  menu.open = false;
+  menu.querySelector("summary").focus();
+}
+
+document.addEventListener("keydown", (event) => {
+  const menu = event.key === "Escape" && document.querySelector("details.menu[open]");
+  if (menu) closeMenu(menu);
+});
+
+// In a table a menu would be cut off at the table's edge: it lies over the page instead, beside its button.
+function placeMenu() {
+  const menu = document.querySelector("td details.menu[open]");
+  if (!menu) return;
+  const items = menu.querySelector(".menu-items");
+  items.classList.add("is-over");
+  const button = menu.querySelector("summary").getBoundingClientRect();
+  const below = button.bottom + 4;
+  const fits = below + items.offsetHeight <= window.innerHeight;
+  const rightmost = document.documentElement.clientWidth - items.offsetWidth - 8;
+  items.style.top = `${fits ? below : Math.max(8, button.top - items.offsetHeight - 4)}px`;
+  items.style.left = `${Math.max(8, Math.min(button.right - items.offsetWidth, rightmost))}px`;
+}
+for (const name of ["toggle", "scroll"]) document.addEventListener(name, placeMenu, true);
+window.addEventListener("resize", placeMenu);
 
 // "/" goes to the search field, as in most tools of the trade.
 document.addEventListener("keydown", (event) => {
