@@ -21,7 +21,7 @@ FLOORS: list[tuple[str, ...]] = [
         "images.transfers",
     ),
     ("images.forms", "images.templatetags"),
-    ("images.models", "images.errors"),
+    ("images.models", "images.errors", "images.problems"),
 ]
 PURE = (  # no Django, no SDK, no rows
     "images.layers", "images.references", "cleanup.facts", "cleanup.patterns", "cleanup.planner",
