@@ -26,6 +26,7 @@ MOST_FINDINGS = 200
 _WORD = re.compile(r"^\s*[A-Za-z]+\s+\S")
 WIKI = "https://github.com/hadolint/hadolint/wiki/"
 SHELLCHECK = "https://www.shellcheck.net/wiki/"
+UNREADABLE = "DL1000"  # the code of a line that the builder can not understand
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Finding:
     def url(self) -> str:
         if self.code.startswith("SC"):
             return SHELLCHECK + self.code
-        return WIKI + self.code if self.code.startswith("DL") and self.code != "DL1000" else ""
+        return WIKI + self.code if self.code.startswith("DL") and self.code != UNREADABLE else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,7 @@ _PROMPT = _("Nobody can answer a question during a build: the step would fail.")
 _CACHE = _("What the package manager keeps for next time stays in the layer, and there is no next time.")
 
 ADVICE: dict[str, tuple[Text, Text]] = {
-    "DL1000": (
+    UNREADABLE: (
         _("The builder will not understand this line either."),
         _("Look for a misspelt instruction or a missing word."),
     ),

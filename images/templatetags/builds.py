@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _lazy
 
 from images.errors import Text
+from images.hadolint import UNREADABLE, Finding
 from images.job_logs import StepShown
 from images.templatetags.drydock import duration
 
@@ -75,6 +76,12 @@ def step_took(step: StepShown) -> str:
 @register.filter
 def finding_look(level: str) -> str:
     return _LEVELS.get(level, "info")
+
+
+@register.filter
+def are_harmless(findings: list[Finding]) -> bool:
+    """Whether the builder can read every line, whatever else was found."""
+    return all(finding.code != UNREADABLE for finding in findings)
 
 
 @register.filter
