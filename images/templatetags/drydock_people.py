@@ -83,6 +83,12 @@ def action_name(action: str) -> str:
 
 
 @register.filter
+def detail_pairs(detail: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Names and values of an audit entry's detail: `.items` in a template would be the value of that name."""
+    return list(detail.items())
+
+
+@register.filter
 def detail_value(value: Any) -> str:
     """A value of an audit entry's detail in one line."""
     if isinstance(value, list):

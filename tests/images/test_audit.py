@@ -49,6 +49,16 @@ def test_entry_says_who_did_what_to_what(admin_client: Client) -> None:
     assert all(part in text for part in ("ada", "Add a host", "runner", "unix:///x", "Done"))
 
 
+def test_details_may_have_any_name(admin_client: Client) -> None:
+    """A run records how many `items` it has; a template takes that word for a method."""
+    audit.record(
+        by=factories.make_admin("dana"), action="run.start", target="nightly", items=5, keys=["a", "b"]
+    )
+    found = page(admin_client)
+    assert re.search(r"items</dt><dd[^>]*>5</dd>", found)
+    assert re.search(r"keys</dt><dd[^>]*>a, b</dd>", found)
+
+
 def test_viewer_sees_the_entries_of_the_hosts_they_see(client: Client) -> None:
     group = HostGroup.objects.create(name="ci")
     ada = factories.make_user("ada")
