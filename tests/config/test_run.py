@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.error
@@ -375,7 +376,7 @@ class Running:
 @pytest.fixture
 def start(work_directory: Path) -> Iterator[Callable[..., Running]]:
     started: list[Running] = []
-    data = work_directory / "whole"
+    data = Path(tempfile.mkdtemp(prefix="whole-", dir=work_directory))  # its own: an admin made once stays
 
     def make(port: int = 0) -> Running:
         started.append(Running(data, port or free_port()))
