@@ -373,6 +373,11 @@ PROBLEMS: dict[str, Problem] = {
         ),
         _("Check the spelling; for a private image add an account under Registries."),
     ),
+    "all_tags_unsupported": Problem(
+        _("%(host)s can not pull every tag at once."),
+        _("It is a Podman host, whose service has no such pull."),
+        _("Pull the tags one after another."),
+    ),
     "platform_not_found": Problem(
         _("%(subject)s does not exist for this platform."),
         _("It was built for other processors only."),

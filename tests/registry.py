@@ -109,9 +109,13 @@ class PrivateRegistry:
 
     def digest(self, repository: str, tag: str, *, signed_in: bool = False) -> str:
         """What the registry itself says the tag points at."""
-        kinds = (
-            "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.index.v1+json"
-        )
+        kinds = ", ".join(
+            (
+                "application/vnd.docker.distribution.manifest.v2+json",
+                "application/vnd.docker.distribution.manifest.list.v2+json",
+                "application/vnd.oci.image.manifest.v1+json", "application/vnd.oci.image.index.v1+json",
+            )
+        )  # fmt: skip
         request = urllib.request.Request(f"http://{self.host}/v2/{repository}/manifests/{tag}", method="HEAD")
         request.add_header("Accept", kinds)
         if signed_in:

@@ -72,8 +72,14 @@ def carry_out(context: JobContext) -> dict[str, Any]:
     if parse(parameters["repository"]).registry == "docker.io" and host.registry_mirrors:
         # Engines ask a mirror about Docker Hub's images first; which one answered they do not tell.
         context.result["mirrors"] = host.registry_mirrors
+    if not parameters["tag"] and host.engine_kind == "podman":
+        # Its service (5.8) pulls `latest` instead, and calls that a success.
+        raise UserError("all_tags_unsupported", host=host.name)
     before = read.find_image(engine, parameters["reference"]) if parameters["tag"] else None
     layers = _pulled(context, registry)
+    if parameters["tag"] and not layers.digest:
+        found = read.find_image(engine, parameters["reference"])
+        layers.digest = read.digest_here(found, parameters["repository"])
     names = [parameters["reference"]]
     if not parameters["tag"]:
         names = [joined(parameters["repository"], tag) for tag in layers.tags]
@@ -118,6 +124,7 @@ def _pull_once(context: JobContext, registry: Any) -> Layers:
                 context.log(f"{line.layer}: {line.text}" if line.layer else line.text)
             context.progress(layers.done_bytes, layers.total_bytes, "bytes")
             _check_budget(context, layers)
+    layers.ended()
     return layers
 
 

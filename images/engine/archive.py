@@ -15,7 +15,7 @@ import requests
 from docker.errors import APIError, NotFound
 
 from images.engine.client import CONNECT_SECONDS, Engine
-from images.engine.stream import json_lines
+from images.engine.stream import check_status, json_lines
 from images.errors import UserError
 
 # A graph driver writes the whole archive to its disk before it sends the first byte, and unpacks after it took
@@ -59,7 +59,7 @@ def save(engine: Engine, names: Sequence[str], *, host: str = "") -> Iterator[by
             api._url("/images/get"), params={"names": list(names)}, stream=True,
             timeout=(CONNECT_SECONDS, None),
         )  # fmt: skip
-        api._raise_for_status(response)
+        check_status(api, response)
     except NotFound as error:
         raw = str(error.explanation or error)
         code = "copy_gone" if host else "copy_source_gone"
@@ -83,7 +83,7 @@ def load(engine: Engine, pieces: Iterable[bytes], *, host: str) -> Iterator[Load
             api._url("/images/load"), params={"quiet": 0}, data=feed, stream=True,
             headers={"Content-Type": "application/x-tar"}, timeout=(_SEND_SECONDS, None),
         )  # fmt: skip
-        api._raise_for_status(response)
+        check_status(api, response)
     except APIError as error:
         raise load_failure(str(error.explanation or error), host=host) from error
     except requests.ConnectionError as error:

@@ -117,6 +117,16 @@ def find_image(engine: Engine, name: str) -> ImageSummary | None:
     )
 
 
+def digest_here(image: ImageSummary | None, repository: str) -> str:
+    """Under which digest an image came from this repository; empty when it has none or several.
+
+    Podman (5.4, 5.8) does not say it at the end of a pull.
+    """
+    prefix, names = f"{repository}@", image.references if image else ()
+    found = {name.removeprefix(prefix) for name in names if name.startswith(prefix)}
+    return found.pop() if len(found) == 1 else ""
+
+
 def find_container(engine: Engine, container_id: str) -> ContainerSummary | None:
     """One container, as the list would show it; None when it is gone."""
     try:

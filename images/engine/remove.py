@@ -47,11 +47,12 @@ def remove_copy(
 ) -> Outcome:
     """Removes the copy with all its references, unless it gained one that is not among `references`.
 
-    Without `force` a copy that a container uses stays as it is, with all its references. With it the copy
-    of a stopped container goes; that of a running one stays. `containers_checked` spares one request where
-    the caller has just listed the containers. A copy that lost one of `must_have` stays
-    as well: it is not what somebody looked at. Raises UserError host_* when the engine can not be reached,
-    EngineCut when it was cut off; a request whose answer never came gives ItemState.UNKNOWN.
+    Without `force` a copy that a container uses stays as it is, with all its references. With it the copy of a
+    stopped container goes; that of a running one stays. Podman would remove the container as well: there force
+    changes nothing. `containers_checked` spares one request where the caller has just listed the containers.
+    A copy that lost one of `must_have` stays as well: it is not what somebody looked at. Raises UserError host_*
+    when the engine can not be reached, EngineCut when it was cut off; a request whose answer never came gives
+    ItemState.UNKNOWN.
     """
     present = _references(engine, engine_id)
     if present is None:
@@ -60,6 +61,8 @@ def remove_copy(
         return Outcome(ItemState.SKIPPED, "image_changed", {"references": ", ".join(gained)})
     if missing := [name for name in must_have if name not in present]:
         return Outcome(ItemState.SKIPPED, "image_changed", {"references": ", ".join(missing)})
+    if force and _force_takes_containers(engine):
+        force = False
     if not containers_checked and (name := _user(engine, engine_id, only_running=force)):
         return Outcome(ItemState.SKIPPED, "image_in_use", {"container": name})
     if force:
@@ -156,7 +159,8 @@ def _user(engine: Engine, engine_id: str, *, only_running: bool) -> str:
     """The name of a container of this very image; "" without one. `ancestor` also gives those of children."""
     with translated(engine.connection, TIMEOUT_SECONDS):
         try:
-            rows = engine.api.containers(all=True, filters={"ancestor": engine_id})
+            # Podman (5.4, 5.8) finds nothing by an ID with its "sha256:"; either of the two will do.
+            rows = engine.api.containers(all=True, filters={"ancestor": [engine_id, _plain(engine_id)]})
         except NotFound:
             return ""
     wanted = engine_id.removeprefix("sha256:")
@@ -166,6 +170,13 @@ def _user(engine: Engine, engine_id: str, *, only_running: bool) -> str:
                 continue
             return _container_name(row)
     return ""
+
+
+def _force_takes_containers(engine: Engine) -> bool:
+    """Docker leaves containers alone; Podman removes stopped ones with the image (5.8), and running ones too (5.4)."""
+    with translated(engine.connection, TIMEOUT_SECONDS):
+        components = engine.api.version().get("Components") or [{}]
+    return "podman" in str(components[0].get("Name")).lower()
 
 
 def _container_name(row: dict[str, Any]) -> str:
@@ -212,7 +223,8 @@ def _delete(engine: Engine, engine_id: str, *, force: bool, untagged: tuple[str,
         return _refusal(engine, error)
     except UserError as error:
         return _no_answer(engine, error)
-    deleted = tuple(row["Deleted"] for row in rows if row.get("Deleted"))
+    # Podman leaves "sha256:" out.
+    deleted = tuple(f"sha256:{_plain(row['Deleted'])}" for row in rows if row.get("Deleted"))
     names = (*untagged, *(row["Untagged"] for row in rows if row.get("Untagged")))
     if engine_id not in deleted and _inspect(engine, engine_id) is not None:
         return Outcome(ItemState.UNTAGGED, untagged=names)
@@ -232,8 +244,9 @@ def _no_answer(engine: Engine, error: UserError) -> Outcome:
     return Outcome(ItemState.UNKNOWN, error.code, error.values, error.raw)
 
 
-# Docker 20.10 to 29 write "container 0123456789ab is using" or "used by running container 0123456789ab".
-_CONTAINER = re.compile(r"container ([0-9a-f]{12,64})")
+# Docker 20.10 to 29 write "container 0123456789ab is using" or "used by running container 0123456789ab", Podman
+# (5.4, 5.8) "image used by 0123456789ab...: image is in use by a container".
+_CONTAINER = re.compile(r"(?:container|image used by) ([0-9a-f]{12,64})")
 
 
 def _refusal(engine: Engine, error: APIError) -> Outcome:

@@ -16,7 +16,7 @@ from urllib3.exceptions import ReadTimeoutError
 
 from images.engine.client import CONNECT_SECONDS, Engine
 from images.engine.failures import failure, refused
-from images.engine.stream import json_lines
+from images.engine.stream import check_status, json_lines
 from images.errors import UserError
 
 # An engine tells at least every second how far it is; this long without a word and the registry, or it, hangs.
@@ -112,7 +112,7 @@ def _transfer(
             stream=True,
             timeout=(CONNECT_SECONDS, SILENT_SECONDS),
         )
-        api._raise_for_status(response)
+        check_status(api, response)
     except APIError as error:
         raise refused(error, **about) from error
     except requests.ReadTimeout as error:
@@ -218,6 +218,11 @@ class Layers:
         if state in ("verifying", "downloaded", "extracting", "done"):
             layer.done_bytes = layer.total_bytes
         return True
+
+    def ended(self) -> None:
+        """All went well: Podman (5.8) says "Download complete" of a layer and nothing after it."""
+        for layer in self.layers.values():
+            layer.state = layer.state if layer.state in ENDED else "done"
 
     def _whole(self, line: Line) -> None:
         """The digest of all: "Digest: sha256:..." of a pull, "latest: digest: sha256:... size: 528" of a push."""
