@@ -40,7 +40,8 @@ class CommandForm(StyledForm):
     )
 
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+        # Its dialog lies over pages whose own forms may have fields of the same names.
+        super().__init__(*args, auto_id="id_command_%s", **kwargs)
         self.user = user
         self.order_fields([name for name in self.fields if name != "hosts"])
         if "hosts" in self.fields:

@@ -116,7 +116,7 @@ class TestTag:
         other = Copy.objects.get(tag="2")
         text = self.post(client, copy, reference="shop/api:3", take_over=f"shop/api:2 {other.pk}")
         assert "belongs to another image" in text
-        assert " checked" not in text.split("id_take_over")[0].rsplit("<input", 1)[1]
+        assert " checked" not in text.split("id_command_take_over")[0].rsplit("<input", 1)[1]
         assert not Job.objects.exists()
 
     @pytest.mark.parametrize("written", ["docker.io/library/redis:7", "redis:7", "docker.io/redis:7"])
