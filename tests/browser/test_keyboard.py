@@ -114,6 +114,30 @@ def test_menu_opens_with_enter_and_its_items_come_next(page: "Page", menu: str, 
     assert has_focus(link)
 
 
+def test_menu_of_a_row_is_whole_in_a_small_window_and_escape_closes_it(page: "Page") -> None:
+    page.set_viewport_size({"width": 390, "height": 900})
+    page.locator("#fleet tbody th a").first.click()
+    button = page.locator("td details.menu summary").first
+    button.focus()
+    page.keyboard.press("Enter")
+    items = page.locator("td .menu-items")
+    items.locator("a").first.wait_for()
+    box = items.bounding_box()
+    assert box is not None
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= 390, "nothing of it is beyond the edge"
+    page.keyboard.press("Escape")
+    items.wait_for(state="hidden")
+    assert has_focus(button)
+    page.keyboard.press("Enter")
+    items.get_by_role("link", name="Tag…").click()
+    page.get_by_role("dialog").wait_for()
+    assert not items.is_visible(), "it makes room for the dialog"
+    page.keyboard.press("Escape")
+    page.get_by_role("dialog").wait_for(state="detached")
+    assert has_focus(button)
+
+
 def test_menu_of_a_small_window_opens_with_space(page: "Page") -> None:
     page.set_viewport_size({"width": 390, "height": 800})
     tab_to(page, page.get_by_role("checkbox", name="Show the menu"))
