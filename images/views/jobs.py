@@ -69,7 +69,7 @@ def _detail(request: HttpRequest, user: User, job: Job) -> dict[str, Any]:
     items = JobItem.objects.filter(job=job).select_related("copy")
     steps = job_logs.steps(job)
     log, is_log_cut = ("", False) if steps else job_logs.tail(job)
-    word = request.GET.get("q", "").strip()[:100]
+    word = request.GET.get("q", "").replace("\0", "").strip()[:100]  # PostgreSQL compares with no NUL
     counts = dict(items.order_by().values_list("state").annotate(Count("id")))
     place = job_queue.places([job]).get(job.pk)
     is_late = job.state == JobState.QUEUED and timezone.now() - job.created_at > _LONG_WAIT
