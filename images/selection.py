@@ -82,7 +82,7 @@ class Selection:
 
     @property
     def is_exact(self) -> bool:
-        return all(share.freed.is_exact for share in self.shares)
+        return not self.freed_bytes or all(share.freed.is_exact for share in self.shares)
 
     @cached_property
     def parent_count(self) -> int:
@@ -145,11 +145,15 @@ class Selection:
         return [(copy, counts[copy.pk]) for copy in self.copies if counts.get(copy.pk, 0) > 1]
 
     def removable(self, *, force: bool) -> "Selection":
-        """What a removal would try: allowed, not pinned, and without force not in use."""
+        """What a removal would try: allowed, not pinned, not in use; with force in use by no running container."""
         out = {copy.pk for copy in self.forbidden} | {refused.copy.pk for refused in self.pinned}
-        if not force:
-            out |= {refused.copy.pk for refused in self.in_use}
+        held = [refused for refused in self.in_use if not force or any(map(_is_running, refused.containers))]
+        out |= {refused.copy.pk for refused in held}
         return Selection(self.user, [copy for copy in self.copies if copy.pk not in out], is_all=self.is_all)
+
+
+def _is_running(container: Container) -> bool:
+    return container.state in ("running", "paused", "restarting")
 
 
 def selection_of(user: User, ids: Sequence[int], query: FleetQuery | None) -> Selection:

@@ -339,3 +339,15 @@ def test_cost_does_not_grow_with_the_selection(
         assert selection.freed_bytes == 1100
         assert not selection.nothing
         assert len(selection.removable(force=False).copies) == 20
+
+
+def test_force_reaches_images_of_stopped_containers_and_not_of_running_ones(ada: User, runner: Host) -> None:
+    stopped, running, idle = (copy_of(runner, f"app:{n}", 10) for n in range(3))
+    for copy, state in ((stopped, "exited"), (running, "running"), (running, "exited")):
+        Container.objects.create(
+            host=runner, copy=copy, image=copy.image, container_id=f"{copy.pk}{state}", state=state
+        )
+    Copy.objects.filter(pk__in=[stopped.pk, running.pk]).update(container_count=1)
+    selection = chosen(ada, *Copy.objects.filter(host=runner))
+    assert selection.removable(force=False).ids == [idle.pk]
+    assert set(selection.removable(force=True).ids) == {idle.pk, stopped.pk}
