@@ -30,8 +30,14 @@ LEFT_OUT: dict[str, int] = {}
 """Why tests were left out, and how many."""
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leaves out what can not run on this machine; says so at the end, and fails where CI is set."""
+    """Leaves out what can not run on this machine; says so at the end, and fails where CI is set.
+
+    Tests of the running site come last: once it runs, its workers would take the jobs that other tests carry out
+    themselves.
+    """
+    items.sort(key=lambda item: "live_site" in getattr(item, "fixturenames", ()))
     kinds = (
         ("engine", engines.why_not),
         ("registry", registry.why_not),

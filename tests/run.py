@@ -70,9 +70,7 @@ def tests() -> Iterator[Outcome]:
     else:
         with postgres.PrivatePostgres() as server:
             yield pytest("fast tests on PostgreSQL", *FAST, DATABASE_URL=server.url)
-    yield pytest("tests with engines", "-m", "engine and not browser")
-    # Apart from them: the workers of the running site would take the jobs that those tests carry out themselves.
-    yield pytest("tests in a browser", "-m", "browser")
+    yield pytest("tests with engines and a browser", "-m", "engine or browser")
 
 
 def pytest(name: str, *arguments: str, **environment: str) -> Outcome:
