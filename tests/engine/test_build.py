@@ -185,10 +185,10 @@ def test_dockerfile_that_can_not_be_read_is_said_with_its_line(
 
 @pytest.mark.parametrize("builder", ["buildkit", "classic"])
 def test_step_that_reaches_no_package_source_is_said(host: Host, person: User, builder: str) -> None:
-    text = f"FROM {BASE}\nRUN busybox wget http://deb.debian.org/debian/\n"
+    text = f"FROM {BASE}\nRUN busybox wget http://packages.example.invalid/debian/\n"
     job = built(host, person, dockerfile_text=text, builder=builder)
     assert job.error_code == "build_network"
-    assert "deb.debian.org" in job.error_values["line"]
+    assert "packages.example.invalid" in job.error_values["line"]
 
 
 @pytest.mark.registry

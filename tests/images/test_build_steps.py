@@ -75,14 +75,15 @@ def test_classic_builder_tells_the_same() -> None:
 def test_network_is_told_from_a_command_that_failed_by_its_log() -> None:
     steps, error, _ = replayed("netfail")
     problem = build_failure(error, steps)
-    assert (problem.code, problem.values["line"]) == ("build_network", "wget: bad address 'deb.debian.org'")
+    assert problem.code == "build_network"
+    assert problem.values["line"].startswith("wget: bad address '")
 
 
 @pytest.mark.parametrize(
     "line",
     [
-        "E: Failed to fetch http://deb.debian.org/debian/x  Temporary failure resolving 'deb.debian.org'",
-        "WARNING: fetching https://dl-cdn.alpinelinux.org/alpine: temporary error (try again later)",
+        "E: Failed to fetch http://packages.example.invalid/debian/x  Temporary failure resolving 'packages.example.invalid'",
+        "WARNING: fetching https://mirror.example.invalid/alpine: temporary error (try again later)",
         "npm error code EAI_AGAIN",
         "curl: (6) Could not resolve host: example.com",
         "pip._vendor.urllib3.exceptions.NewConnectionError: Failed to establish a new connection",
