@@ -82,7 +82,7 @@ def test_network_is_told_from_a_command_that_failed_by_its_log() -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "E: Failed to fetch http://packages.example.invalid/debian/x  Temporary failure resolving 'packages.example.invalid'",
+        "E: Failed to fetch http://packages.example.invalid/x  Temporary failure resolving 'packages.example.invalid'",
         "WARNING: fetching https://mirror.example.invalid/alpine: temporary error (try again later)",
         "npm error code EAI_AGAIN",
         "curl: (6) Could not resolve host: example.com",
