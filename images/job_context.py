@@ -208,6 +208,10 @@ class JobContext:
         finally:
             connection.close()
 
+    def reason_to_stop(self) -> JobStopped | None:
+        """Asks the database at once, and not only when the watching thread does."""
+        return self._look()
+
     def _look(self) -> JobStopped | None:
         """Beats when it is time to; why the job must end, or None. A database that is away is asked again."""
         try:

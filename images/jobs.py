@@ -196,7 +196,9 @@ def _handled(operation: Operation, context: JobContext) -> tuple[str, UserError 
     except EngineCut:
         return _stopped(context.stop or JobStopped("lost"))
     except UserError as error:
-        return _stopped(context.stop) if context.stop else (JobState.FAILED, error)
+        # A cancel may end the other side of a transfer before this side has heard of it.
+        stop = context.stop or context.reason_to_stop()
+        return _stopped(stop) if stop else (JobState.FAILED, error)
     except APIError as error:
         if context.stop:
             return _stopped(context.stop)
