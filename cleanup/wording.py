@@ -111,7 +111,8 @@ REASONS: dict[str, Text] = {
     "in_use": _("In use by the container %(container)s."),
     "in_use:many": _("In use by %(count)s containers, among them %(container)s."),
     "wanted": _("A job needs it: #%(job)s."),
-    "too_young": _("Arrived %(hours)s hours ago; the minimum age is %(minimum)s hours."),
+    "too_young": _("Arrived %(hours)s h ago; the minimum age is %(minimum)s h."),
+    "too_young:0": _("Arrived less than 1 h ago; the minimum age is %(minimum)s h."),
     "keep_newest:version": _("Place %(place)s of the newest %(count)s by version in %(repository)s."),
     "keep_newest:date": _("Place %(place)s of the newest %(count)s by date in %(repository)s."),
     "keep_pattern": _("%(name)s matches %(pattern)s, which stays."),
@@ -198,7 +199,7 @@ def _number(parameters: Mapping[str, Any], name: str) -> int:
 
 def reason(code: str, values: Mapping[str, Any]) -> str:
     """Why an item goes or a survivor stays, with its numbers."""
-    detail = values.get("event") or values.get("order") or ""
+    detail = values.get("event") or values.get("order") or values.get("hours", "")
     many = code == "in_use" and str(values.get("count", 1)) not in {"1", ""}
     text = REASONS.get("in_use:many" if many else f"{code}:{detail}") or REASONS.get(code)
     return _filled(text, values) if text else explain(code, dict(values)).what

@@ -14,8 +14,6 @@ VENDOR = BASE_DIR / "build" / "vendor"
 
 FILES = {
     "@tabler/core/dist/css/tabler.min.css": "tabler/tabler.min.css",
-    "uplot/dist/uPlot.iife.min.js": "uplot/uplot.min.js",
-    "uplot/dist/uPlot.min.css": "uplot/uplot.min.css",
     "idiomorph/dist/idiomorph-ext.min.js": "idiomorph/idiomorph-ext.min.js",
     "@fontsource-variable/inter/files/inter-latin-wght-normal.woff2": "inter/inter-latin.woff2",
     "@fontsource-variable/inter/files/inter-latin-ext-wght-normal.woff2": "inter/inter-latin-ext.woff2",

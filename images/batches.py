@@ -68,6 +68,14 @@ class Batch:
         return sum(not job.is_open for job in self.jobs)
 
     @property
+    def outcome(self) -> str:
+        """What it has come to so far: "bad" once a job failed or was lost, "good" when all succeeded, else ""."""
+        states = {job.state for job in self.jobs}
+        if states & {JobState.FAILED, JobState.LOST}:
+            return "bad"
+        return "good" if states == {JobState.SUCCEEDED} else ""
+
+    @property
     def is_changeable(self) -> bool:
         """Whether the person has the permission for at least one of its jobs."""
         return any(access.can(self.user, permission_for(job), job.host_id) for job in self.jobs)

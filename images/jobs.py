@@ -74,13 +74,18 @@ def job_start(
         audit.record(
             by=by,
             action=f"job.{kind}",
-            target=f"#{job.pk} {subject}".strip(),
+            target=_audited(job),
             host=host,
             outcome=AuditEntry.Outcome.STARTED,
             **({"retry_of": retry_of.pk} if retry_of else {}),
         )
         transaction.on_commit(lambda: dispatch(job))
     return job
+
+
+def _audited(job: Job) -> str:
+    """How the audit log names it: its number, and what it is about."""
+    return f"#{job.pk} {job.subject}".strip()
 
 
 def dispatch(job: Job) -> None:
@@ -236,9 +241,8 @@ def _end(
 
 def _record_end(job: Job) -> None:
     done = AuditEntry.Outcome.DONE if job.state == JobState.SUCCEEDED else AuditEntry.Outcome.FAILED
-    target, state = f"#{job.pk}", job.state
     by, action = job.created_by, f"job.{job.kind}"
-    audit.record(by=by, action=action, target=target, host=job.host, outcome=done, state=state)
+    audit.record(by=by, action=action, target=_audited(job), host=job.host, outcome=done, state=job.state)
 
 
 def job_cancel(*, by: User, job: Job) -> None:
@@ -249,7 +253,7 @@ def job_cancel(*, by: User, job: Job) -> None:
     with transaction.atomic():
         if not queued.update(state=JobState.CANCELLED, ended_at=now, **asked):
             Job.objects.filter(pk=job.pk, state=JobState.RUNNING, cancel_requested_at=None).update(**asked)
-        audit.record(by=by, action="job.cancel", target=f"#{job.pk}", host=job.host)
+        audit.record(by=by, action="job.cancel", target=_audited(job), host=job.host)
     job.refresh_from_db()
     announce(job)
 

@@ -18,7 +18,9 @@ from tests import postgres
 BIN = Path(sys.executable).parent
 CODE = ("config", "images", "cleanup", "tests", "bench")
 TEMPLATES = sorted(str(path) for path in Path("templates").rglob("*.html"))
-FAST = ("-m", "not engine and not browser", "-n", os.environ.get("TEST_PROCESSES", "2"))
+PROCESSES = int(os.environ.get("TEST_PROCESSES", "2"))
+FAST = ("-m", "not engine and not browser", "-n", str(PROCESSES))
+WAITING = str(PROCESSES * 2)  # these wait for engines half of the time; each process has engines of its own
 # What a real installation sets; without it `check --deploy` warns of the settings' own defaults.
 DEPLOYED = {
     "DJANGO_SETTINGS_MODULE": "config.settings", "DEBUG": "0", "HTTPS": "1", "SECURE_SSL_REDIRECT": "1",
@@ -70,7 +72,7 @@ def tests() -> Iterator[Outcome]:
     else:
         with postgres.PrivatePostgres() as server:
             yield pytest("fast tests on PostgreSQL", *FAST, DATABASE_URL=server.url)
-    yield pytest("tests with engines and a browser", "-m", "engine or browser")
+    yield pytest("tests with engines and a browser", "-m", "engine or browser", "-n", WAITING)
 
 
 def pytest(name: str, *arguments: str, **environment: str) -> Outcome:

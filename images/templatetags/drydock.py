@@ -8,7 +8,7 @@ from django import template
 from django.contrib.staticfiles import finders
 from django.template.defaultfilters import date as format_date
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import conditional_escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -87,6 +87,17 @@ def duration(seconds: float | None) -> str:
     if whole < 3600:
         return _("%(m)d min %(s)d s") % {"m": whole // 60, "s": whole % 60}
     return _("%(h)d h %(m)d min") % {"h": whole // 3600, "m": whole % 3600 // 60}
+
+
+@register.filter
+def code(text: str) -> SafeString:
+    """A sentence in which what stands in backticks is shown as code."""
+    # Every second part stood between backticks; one without a partner is none.
+    parts = str(text).split("`")
+    if len(parts) % 2 == 0:
+        return conditional_escape(text)
+    pairs = ((format_html("<code>{}</code>", part) if n % 2 else part,) for n, part in enumerate(parts))
+    return format_html_join("", "{}", pairs)
 
 
 @cache

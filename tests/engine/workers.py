@@ -15,7 +15,7 @@ from django.db import connection
 
 from config.programs import BASE_DIR, programs
 from images.job_context import JobContext
-from images.models import ItemState, Permission
+from images.models import ItemState, Job, Permission
 from images.operations import operation
 
 START_SECONDS = 60
@@ -110,6 +110,13 @@ class Bench:
             worker.stop()
         self.app.close()
 
+    def tell(self) -> None:
+        """What jobs came to and what workers wrote: pytest shows it when a test fails."""
+        for job in Job.objects.order_by("id").values("id", "kind", "host", "state", "worker", "error_code"):
+            print(job)
+        for worker in self.workers:
+            print(worker.log.read_text())
+
 
 @contextmanager
 def bench(directory: Path, redis_url: str, settings: Any) -> Iterator[Bench]:
@@ -129,6 +136,7 @@ def bench(directory: Path, redis_url: str, settings: Any) -> Iterator[Bench]:
         yield made
     finally:
         made.close()
+        made.tell()
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 10, every: float = 0.02) -> float:

@@ -75,6 +75,21 @@ def test_every_host_stands_with_its_state_and_what_went_wrong(
     assert 'hx-trigger="live, every' not in shown(client, jobs)
 
 
+def test_bar_shows_at_a_glance_whether_a_job_failed(client: Client, ada: User, jobs: list[Job]) -> None:
+    client.force_login(ada)
+
+    def bar() -> str:
+        return shown(client, jobs).split('class="batch-progress')[1].split('"')[0].strip()
+
+    set_to(jobs[0], "succeeded")
+    assert bar() == ""
+    for job in jobs:
+        set_to(job, "succeeded")
+    assert bar() == "is-good"
+    set_to(jobs[1], "failed", error_code="image_in_use")
+    assert bar() == "is-danger"
+
+
 def test_fragment_is_the_same_without_the_page(client: Client, ada: User, jobs: list[Job]) -> None:
     client.force_login(ada)
     response = client.get(f"/jobs/batches/{jobs[0].batch}/", headers={"HX-Request": "true"})

@@ -95,6 +95,16 @@ def test_job_is_carried_out_and_keeps_its_result(register: Register, host: Host)
     assert list(outcomes) == ["started", "done"]
 
 
+def test_audit_log_names_what_a_job_is_about_at_its_beginning_and_its_end(
+    register: Register, host: Host
+) -> None:
+    register(nothing)
+    job = jobs.job_start(kind="scrub", host=host, by=None, subject="shop/api:1")
+    jobs.job_carry_out(job.pk)
+    targets = AuditEntry.objects.filter(action="job.scrub").values_list("target", flat=True)
+    assert list(targets) == [f"#{job.pk} shop/api:1"] * 2
+
+
 def test_second_delivery_does_nothing(register: Register, host: Host) -> None:
     calls: list[int] = []
     register(lambda context: calls.append(context.job.pk) or {})  # type: ignore[func-returns-value]
