@@ -10,12 +10,16 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 BASE_DIR = Path(__file__).resolve().parent.parent
+TOOLS = BASE_DIR / "build" / "tools"  # programs of packages that are unpacked and not installed
+BUILDX = TOOLS / "usr" / "libexec" / "docker" / "cli-plugins" / "docker-buildx"
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 POLICY = Path("/usr/sbin/policy-rc.d")
 # Packages that bring a daemon, and the units that must not run or start at boot because of us.
 UNITS = {
@@ -99,6 +103,8 @@ def main(purpose: str) -> int:
     missing = [need for need in NEEDS if purpose in need.purposes and not need.is_there()]
     if missing:
         install(missing)
+    if purpose == "test" and not has("docker-buildx") and not BUILDX.exists():
+        fetch_buildx()
     return 0
 
 
@@ -123,6 +129,51 @@ def install(missing: list[Need]) -> None:
     for need in missing:
         if not need.is_there():
             print(f"{need.package} could not be installed: {need.without}.")
+
+
+def fetch_buildx() -> None:
+    """Debian 12 has no docker-buildx: that of Debian 13 is unpacked below build/, from the same mirror.
+
+    apt checks its signature as ever; nothing is installed, and apt's own lists stay as they are.
+    """
+    print("Fetching docker-buildx ...", flush=True)
+    if reason := _unpack_from("trixie", "docker-buildx"):
+        print(f"docker-buildx could not be had ({reason}): builds with secrets are not tested.")
+
+
+def _unpack_from(release: str, package: str) -> str:
+    """Unpacks a package of another release into TOOLS; why not, or nothing."""
+    if not has("apt-get"):
+        return "there is no apt-get"
+    listed = subprocess.run(
+        ["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)", "Created-By: Packages"],
+        check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    rows = [line.split() for line in listed.stdout.splitlines()]
+    mirror = next((uri for uri, suite, part in rows if part == "main" and "-" not in suite), "")
+    if not mirror:
+        return "apt knows no mirror"
+    signed = f"[signed-by={KEYRING}] " if KEYRING.exists() else ""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "sources.list").write_text(f"deb {signed}{mirror} {release} main\n")
+        for name in ("lists/partial", "archives/partial"):
+            (Path(folder) / name).mkdir(parents=True)
+        apt = [
+            "apt-get", "-q=2", "-o", f"Dir::Etc::SourceList={folder}/sources.list", "-o", "Dir::Etc::SourceParts=-",
+            "-o", f"Dir::State::Lists={folder}/lists", "-o", f"Dir::Cache={folder}", "-o", "APT::Sandbox::User=root",
+        ]  # fmt: skip
+        for words in (["update"], ["download", package]):
+            done = subprocess.run([*apt, *words], cwd=folder, check=False, capture_output=True, text=True)
+            if done.returncode:
+                return (
+                    done.stderr.strip().splitlines()[-1]
+                    if done.stderr.strip()
+                    else f"apt-get {words[0]} failed"
+                )
+        archive = next(Path(folder).glob("*.deb"))
+        TOOLS.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["dpkg-deb", "--extract", str(archive), str(TOOLS)], check=True)
+    return ""
 
 
 @contextmanager

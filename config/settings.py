@@ -173,4 +173,5 @@ REMOTE_TAG_HOURS: int = env.int("REMOTE_TAG_HOURS", default=24)
 # Build contexts: web writes what people send, workers read it; both need the same folder.
 SPOOL_DIR: str = env.str("SPOOL_DIR", default=str(DATA_DIR / "spool"))
 CONTEXT_LIMIT_BYTES: int = env.int("CONTEXT_LIMIT_BYTES", default=4_000_000_000)
+BUILDX: str = env.str("BUILDX", default="")  # the program docker-buildx, where it is not found by itself
 GIT_ALLOWS_FILES: bool = env.bool("GIT_ALLOWS_FILES", default=False)  # file:// addresses; for tests

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 _FROM = re.compile(r"^FROM\s+(?:--\S+\s+)*(?P<image>\S+)(?:\s+AS\s+(?P<stage>\S+))?\s*$", re.IGNORECASE)
 _ARG = re.compile(r"^ARG\s+(?P<name>\w+)(?:=(?P<value>.*))?$", re.IGNORECASE)
 _COPY_FROM = re.compile(r"^(?:COPY|ADD)\s.*?--from=(?P<image>\S+)", re.IGNORECASE)
+_MOUNT = re.compile(r"\s--mount=(\S+)")
 _HEREDOC = re.compile(r"<<-?\s*([\"']?)(\w+)\1")
 _VARIABLE = re.compile(r"\$(?:(?P<plain>\w+)|\{(?P<name>\w+)(?:(?P<how>:?[-+])(?P<other>[^}]*))?\})")
 _ESCAPE = re.compile(r"^#\s*escape\s*=\s*`", re.IGNORECASE | re.MULTILINE)
@@ -33,6 +34,21 @@ def bases(text: str, arguments: Mapping[str, str] | None = None) -> list[str]:
                 stages.add(named["stage"].lower())
         elif copied := _COPY_FROM.match(line):
             _note(found, _filled(copied["image"], values), stages)
+    return list(found)
+
+
+def secret_ids(text: str) -> list[str]:
+    """The ids of the secrets that `RUN --mount=type=secret` asks for, in order, each once.
+
+    Without an id it is the last part of the target, and "secret" without that: as BuildKit does it.
+    """
+    found: dict[str, None] = {}
+    for line in instructions(text):
+        for mount in _MOUNT.findall(line) if line[:4].upper() == "RUN " else ():
+            options = dict(part.partition("=")[::2] for part in mount.strip("\"'").split(","))
+            if options.get("type") == "secret":
+                target = options.get("target") or options.get("dst") or options.get("destination") or ""
+                found[options.get("id") or target.rpartition("/")[2] or "secret"] = None
     return list(found)
 
 

@@ -104,6 +104,12 @@ class JobContext:
         if self.stop:
             raise self.stop
 
+    def secrets(self) -> dict[str, str]:
+        """The job's secrets by name, for once: they are deleted as they are read."""
+        rows = list(self.job.secrets.all())
+        self.job.secrets.all().delete()
+        return {row.name: row.value for row in rows}
+
     def items(self) -> list[JobItem]:
         """The items still to be done: a job that is repeated leaves the finished ones alone."""
         open_states = (ItemState.PENDING, ItemState.RUNNING)

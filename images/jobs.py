@@ -4,7 +4,7 @@ import logging
 import os
 import socket
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,7 +21,8 @@ from images import audit, job_queue, progress
 from images.engine.client import Connection, EngineCut, translated
 from images.errors import UserError
 from images.job_context import JobContext, JobStopped
-from images.models import AuditEntry, Host, Job, JobItem, JobState, User
+from images.models import AuditEntry, Host, Job, JobItem, JobSecret, JobState, User
+from images.models.job import OPEN_STATES
 from images.operations import OPERATIONS, Operation
 
 logger = logging.getLogger(__name__)
@@ -52,8 +53,12 @@ def job_start(
     batch: uuid.UUID | None = None,
     subject: str = "",
     retry_of: Job | None = None,
+    secrets: Mapping[str, str] | None = None,
 ) -> Job:
-    """Makes the row and wakes a worker after the commit. The caller has checked permissions."""
+    """Makes the row and wakes a worker after the commit. The caller has checked permissions.
+
+    `secrets` are stored encrypted, and only until the job asks for them: see JobContext.secrets.
+    """
     operation = OPERATIONS[kind]
     with transaction.atomic():
         job = Job.objects.create(
@@ -70,6 +75,9 @@ def job_start(
         JobItem.objects.bulk_create(
             JobItem(job=job, position=n, name=item.name, engine_id=item.engine_id, copy_id=item.copy_id)
             for n, item in enumerate(items)
+        )
+        JobSecret.objects.bulk_create(
+            JobSecret(job=job, name=name, value=value) for name, value in (secrets or {}).items()
         )
         audit.record(
             by=by,
@@ -304,6 +312,11 @@ def _after_loss(job: Job) -> None:
     _record_end(job)
     announce(job)
     _wake_next(job)
+
+
+def secrets_forget(now: datetime) -> int:
+    """Deletes the secrets of jobs that ended without asking for them. Returns how many."""
+    return JobSecret.objects.exclude(job__state__in=OPEN_STATES).delete()[0]
 
 
 def jobs_redispatch(now: datetime) -> int:

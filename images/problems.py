@@ -534,13 +534,23 @@ PROBLEMS: dict[str, Problem] = {
     ),
     "build_needs_session": Problem(
         _("The Dockerfile asks for a secret or an ssh key during the build."),
-        _("Drydock builds without a session, which such mounts need."),
-        _("Build it with `docker buildx build` on that host, or take the mounts out of the Dockerfile."),
+        _("No secret was given for it. An ssh agent is never lent to a build."),
+        _("Give its secrets under More options, by the id that the mount names, and build again."),
+    ),
+    "buildx_missing": Problem(
+        _("A build with secrets needs docker's buildx, which is not installed where Drydock's workers run."),
+        "",
+        _("Install the package `docker-buildx` there, or set BUILDX to the program's path."),
+    ),
+    "secrets_forgotten": Problem(
+        _("This build can not be tried again as it was: its secrets were forgotten when it began."),
+        "",
+        _("Build it anew and give them again."),
     ),
     "build_arg_secret": Problem(
         _("The build argument %(name)s looks like a secret."),
         _("Build arguments end up in the image's history, where everybody who has the image can read them."),
-        _("Leave it out. What a build must know in secret does not belong into its arguments."),
+        _("Give it as one of the secrets of the build, and mount it in the step that needs it."),
     ),
     "engine_too_old": Problem(
         _("The engine of %(host)s can not do what the build asks for: %(option)s"),

@@ -63,6 +63,8 @@ def _same(by: User, job: Job) -> Job:
     if upload and not Upload.objects.filter(pk=upload, created_by=by).exists():
         # What somebody uploaded is theirs alone, and kept for a while only.
         raise UserError("upload_gone")
+    if job.parameters.get("secret_ids"):
+        raise UserError("secrets_forgotten")
     items = [
         ItemInput(name, engine_id, copy)
         for name, engine_id, copy in job.items.values_list("name", "engine_id", "copy_id")

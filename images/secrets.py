@@ -1,6 +1,7 @@
 """Hides what looks like a secret in an image's configuration, history and raw document. Pure."""
 
 import re
+from collections.abc import Callable, Iterable
 from typing import Any
 
 MASK = "••••••"
@@ -14,6 +15,19 @@ _ADDRESS = re.compile(r"(\w+://[^\s:/@]*:)[^\s@/]+(@)")
 
 def is_secret(name: str) -> bool:
     return bool(_NAME.search(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)))
+
+
+def hiding(values: Iterable[str]) -> Callable[[str], str]:
+    """A function that hides these values in a line of text, line by line where they have several.
+
+    What is shorter than four characters stays: it would blot out half of the text and was no secret.
+    """
+    lines = {line.strip() for value in values for line in value.splitlines()}
+    secret = sorted((line for line in lines if len(line) >= 4), key=len, reverse=True)
+    if not secret:
+        return lambda text: text
+    pattern = re.compile("|".join(map(re.escape, secret)))
+    return lambda text: pattern.sub(MASK, text)
 
 
 def masked_text(text: str) -> str:

@@ -74,6 +74,7 @@ def tick(**_: Any) -> None:
 
 on_tick(jobs.jobs_reap)
 on_tick(jobs.jobs_redispatch)
+on_tick(jobs.secrets_forget)
 on_tick(hosts.watches_lapse)
 on_tick(hosts.checks_forget)
 on_tick(forgetting.jobs_forget)

@@ -18,6 +18,7 @@ from config.demo import engines
 from config.demo.engines import PrivateEngine
 from config.redis_server import RedisServer
 from images import access
+from images.engine import buildx
 from images.engine.ssh import TUNNELS
 from images.models import Role
 from tests import registry, sshd
@@ -42,6 +43,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         ("engine", engines.why_not),
         ("registry", registry.why_not),
         ("ssh", sshd.why_not),
+        ("buildx", _why_no_buildx),
         ("browser", _why_no_browser),
         ("gettext", _why_no_gettext),
     )
@@ -61,6 +63,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     for reason, count in LEFT_OUT.items():
         terminalreporter.write_line(f"LEFT OUT {count} {reason}", yellow=True)
+
+
+def _why_no_buildx() -> str:
+    return "" if buildx.program() else "no docker-buildx is installed"
 
 
 def _why_no_gettext() -> str:

@@ -20,7 +20,7 @@ CODE = ("config", "images", "cleanup", "tests", "bench")
 TEMPLATES = sorted(str(path) for path in Path("templates").rglob("*.html"))
 PROCESSES = int(os.environ.get("TEST_PROCESSES", "2"))
 FAST = ("-m", "not engine and not browser", "-n", str(PROCESSES))
-WAITING = str(PROCESSES * 2)  # these wait for engines half of the time; each process has engines of its own
+WAITING = str(PROCESSES + 1)  # these wait for engines much of the time; each process has engines of its own
 # What a real installation sets; without it `check --deploy` warns of the settings' own defaults.
 DEPLOYED = {
     "DJANGO_SETTINGS_MODULE": "config.settings", "DEBUG": "0", "HTTPS": "1", "SECURE_SSL_REDIRECT": "1",

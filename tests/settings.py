@@ -2,9 +2,11 @@
 
 import os
 import tempfile
+from pathlib import Path
 
 os.environ.setdefault("DATA_DIR", tempfile.mkdtemp(prefix="drydock-tests-"))
 
+from config import install
 from config.env import DATA_DIR
 from config.settings import *  # noqa: F403
 
@@ -19,5 +21,7 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
+if Path(install.BUILDX).exists():
+    BUILDX = str(install.BUILDX)
 # WhiteNoise warns of a folder that is not there, and warnings are errors.
 STATIC_ROOT = str(DATA_DIR)

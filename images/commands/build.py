@@ -13,7 +13,7 @@ from images.budget import over_budget
 from images.commands import git
 from images.commands.contexts import Members, Survey, archived, packed, survey, typed
 from images.dockerfiles import bases
-from images.engine import read
+from images.engine import buildx, read
 from images.engine.build import BuildRequest, build
 from images.engine.steps import Step, Steps
 from images.engine.transfer import Layers, pull
@@ -24,7 +24,7 @@ from images.models import Copy, Host, Job, Permission, Upload, User
 from images.operations import operation
 from images.references import InvalidReferenceError, parse
 from images.registries import credentials_of, registry_for
-from images.secrets import is_secret
+from images.secrets import hiding, is_secret
 from images.uploads import upload_path
 
 DEADLINE_SECONDS = 6 * 3600
@@ -51,12 +51,14 @@ def build_start(
     network: str = "",
     platform: str = "",
     builder: str = "",
+    secrets: Mapping[str, str] | None = None,
 ) -> list[Job]:
     """One job per host, all of one batch. The caller has checked the permission to build on every host.
 
     The context is `dockerfile_text` alone, an `upload` of the same person, or `git_url` with `branch`; `folder` is
     the part of it that counts and `dockerfile` a path in there. `network` and `builder` ("buildkit", "classic")
-    may be empty: the engine's own. Raises UserError build_arg_secret, git_address, git_credentials, upload_gone.
+    may be empty: the engine's own. `secrets` are for mounts of the Dockerfile, by their id; they need buildx where
+    the workers run. Raises UserError build_arg_secret, git_address, git_credentials, upload_gone.
     """
     if secret := next((name for name in build_args or {} if is_secret(name)), ""):
         raise UserError("build_arg_secret", name=secret)
@@ -64,7 +66,7 @@ def build_start(
     parameters: dict[str, Any] = {
         "tags": names, "folder": folder, "dockerfile": dockerfile, "stage": target,
         "build_args": dict(build_args or {}), "labels": dict(labels or {}), "no_cache": no_cache, "pull": pull,
-        "network": network, "platform": platform, "builder": builder,
+        "network": network, "platform": platform, "builder": builder, "secret_ids": sorted(secrets or {}),
     }  # fmt: skip
     if git_url:
         git.address_check(git_url)
@@ -78,7 +80,15 @@ def build_start(
     subject = names[0] if names else git_url or (upload.name if upload else "Dockerfile")
     batch = uuid.uuid4()
     return [
-        job_start(kind="build", host=host, by=by, parameters=parameters, batch=batch, subject=subject)
+        job_start(
+            kind="build",
+            host=host,
+            by=by,
+            parameters=parameters,
+            batch=batch,
+            subject=subject,
+            secrets=secrets,
+        )
         for host in hosts
     ]
 
@@ -97,7 +107,8 @@ def _with_tag(name: str) -> str:
 def carry_out(context: JobContext) -> dict[str, Any]:
     """Builds, and says what came of it: the image, its names, and the bytes that each step added."""
     parameters, engine, host = context.job.parameters, context.engine, context.host
-    steps = Steps(is_classic=_is_classic(context))
+    secrets = context.secrets()
+    steps = Steps(is_classic=_is_classic(context), hide=hiding(secrets.values()))
     figures: dict[str, Any] = {}
     context.draw(lambda: {"steps": _drawn(context, steps), "context": figures})
     before = {name: read.find_image(engine, name) for name in parameters["tags"]}
@@ -108,7 +119,7 @@ def carry_out(context: JobContext) -> dict[str, Any]:
             if found.dockerfile_text is None:
                 raise UserError("build_dockerfile_missing")
             pulled = _bases_pull(context, steps, found.dockerfile_text)
-            _build(context, steps, members, found, pulls=parameters["pull"] and not pulled)
+            _build(context, steps, members, found, secrets, pulls=parameters["pull"] and not pulled)
     finally:
         # Whatever ended it, no step is under way any more.
         steps.close(is_built=bool(steps.image_id) and steps.failed is None and context.stop is None)
@@ -124,7 +135,10 @@ def _is_classic(context: JobContext) -> bool:
     kind = host.engine_kind or read.info(context.engine).engine_kind
     if builder == "buildkit" and kind == "podman":
         raise UserError("engine_too_old", host=host.name, option="BuildKit")
-    return builder == "classic" or kind == "podman"
+    is_classic = builder == "classic" or kind == "podman"
+    if is_classic and context.job.parameters.get("secret_ids"):
+        raise UserError("engine_too_old", host=host.name, option="RUN --mount=type=secret")
+    return is_classic
 
 
 @contextlib.contextmanager
@@ -210,7 +224,15 @@ def _base_pull(context: JobContext, steps: Steps, name: str) -> None:
     steps.finish(step)
 
 
-def _build(context: JobContext, steps: Steps, members: Members, found: Survey, *, pulls: bool) -> None:
+def _build(
+    context: JobContext,
+    steps: Steps,
+    members: Members,
+    found: Survey,
+    secrets: Mapping[str, str],
+    *,
+    pulls: bool,
+) -> None:
     parameters = context.job.parameters
     request = BuildRequest(
         tags=parameters["tags"], dockerfile=found.dockerfile, target=parameters["stage"],
@@ -219,8 +241,13 @@ def _build(context: JobContext, steps: Steps, members: Members, found: Survey, *
         is_classic=steps.is_classic,
     )  # fmt: skip
     body = _sent(context, steps, packed(members, found), found)
+    engine, host = context.engine, context.host.name
+    if secrets:
+        told_lines = buildx.build(engine, request, body, steps, secrets, host=host)
+    else:
+        told_lines = build(engine, request, body, steps, host=host)
     # Closed when the job is to end: that cuts the connection, which cancels the build.
-    with contextlib.closing(build(context.engine, request, body, steps, host=context.host.name)) as lines:
+    with contextlib.closing(told_lines) as lines:
         for told in lines:
             _say(context, told)
             _tell(context, steps)

@@ -71,7 +71,7 @@ def build(
     `context` is a tar archive, sent as it is made; what it raises passes. Raises UserError build_*, registry_*,
     disk_full, engine_too_old; host_timeout when the engine stops answering, host_gone when it goes away.
     """
-    with _Watch(engine, host) as watch:
+    with BuildWatch(engine, host) as watch:
         error = ""
         for line in _answer(engine, request, watch.seen(context), steps, host):
             watch.touch()
@@ -127,7 +127,7 @@ def _image_id(line: Mapping[str, Any]) -> str:
     return f"sha256:{found}" if found and ":" not in found else found
 
 
-class _Watch:
+class BuildWatch:
     """Pings the engine while the build is silent; one that hangs is cut off, and said to hang."""
 
     def __init__(self, engine: Engine, host: str) -> None:
@@ -137,7 +137,7 @@ class _Watch:
         self._error: UserError | None = None
         self._thread = threading.Thread(target=self._run, name="build-watch", daemon=True)
 
-    def __enter__(self) -> "_Watch":
+    def __enter__(self) -> "BuildWatch":
         self._thread.start()
         return self
 

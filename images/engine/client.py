@@ -71,6 +71,7 @@ class _Sockets:
     def __init__(self) -> None:
         self._open: weakref.WeakSet[socket.socket] = weakref.WeakSet()
         self._lock = threading.Lock()
+        self._ends: list[Callable[[], None]] = []
         self.is_cut = False
 
     def watch(self, pool: Any) -> Any:
@@ -102,6 +103,14 @@ class _Sockets:
             self.is_cut = True
             for sock in list(self._open):
                 _shut(sock)
+            for end in self._ends:
+                end()
+
+    def on_cut(self, end: Callable[[], None]) -> None:
+        with self._lock:
+            self._ends.append(end)
+            if self.is_cut:
+                end()
 
 
 def _shut(sock: socket.socket) -> None:
@@ -164,8 +173,10 @@ class Engine:
         sockets: _Sockets,
         version: str = "",
         skew: timedelta = timedelta(0),
+        near: Connection | None = None,
     ) -> None:
         self.connection = connection
+        self.near = near or connection  # as this machine sees it: of ssh, the local end
         self.api: Any = api  # an APIClient; its stubs cover too little of it
         self.version = version  # as the engine told when the connection was opened
         self.skew = skew  # how far the engine's clock is ahead of ours
@@ -178,6 +189,10 @@ class Engine:
     def cut(self) -> None:
         """Ends every request under way and to come; safe from any thread, also while one of them reads."""
         self._sockets.cut()
+
+    def on_cut(self, end: Callable[[], None]) -> None:
+        """Has `end` called as well when the connection is cut; at once if it is."""
+        self._sockets.on_cut(end)
 
     def ping(self, timeout_seconds: float = 1.0) -> None:
         """Raises UserError host_* unless the engine answers in time."""
@@ -215,7 +230,7 @@ def open_engine(
                 stack.callback(api.close)
                 with translated(connection, reach_seconds):
                     api._version, version, skew = _negotiate(api, connection, reach_seconds)
-                yield Engine(connection, api, sockets, version, skew)
+                yield Engine(connection, api, sockets, version, skew, near)
         except UserError as error:
             if sockets.is_cut:
                 raise EngineCut from error

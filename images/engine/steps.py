@@ -2,6 +2,7 @@
 
 import re
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -60,8 +61,9 @@ Line = tuple[int, str]
 class Steps:
     """Takes what is told piece by piece; each call gives the log lines that became complete."""
 
-    def __init__(self, *, is_classic: bool = False) -> None:
+    def __init__(self, *, is_classic: bool = False, hide: Callable[[str], str] = lambda line: line) -> None:
         self.is_classic = is_classic
+        self._hide = hide  # takes secrets out of a line of the log
         self.image_id = ""  # what was built; "" until the builder has told
         self.steps: list[Step] = []
         self._by_key: dict[str, Step] = {}
@@ -152,7 +154,7 @@ class Steps:
 
     def _line(self, step: Step, line: str) -> Line:
         # A progress bar in a terminal overwrites its line: what stood there last counts.
-        line = _COLOUR.sub("", line.rstrip("\r").rpartition("\r")[2])
+        line = self._hide(_COLOUR.sub("", line.rstrip("\r").rpartition("\r")[2]))
         step.line_count += 1
         step.tail.append(line[:1000])
         return step.number, line

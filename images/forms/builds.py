@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.core.files.uploadedfile import UploadedFile
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
@@ -19,10 +20,13 @@ from images.references import InvalidReferenceError, parse
 from images.secrets import is_secret
 
 _NAME = re.compile(r"^[A-Za-z_]\w*$")
+_SECRET_ID = re.compile(r"^[\w.-]{1,100}$")
 _LABEL = re.compile(r"^\S+$")
 _CODE = {"spellcheck": "false", "autocomplete": "off", "autocapitalize": "none", "class": "form-control mono"}
 EXAMPLE = "FROM debian:12.8-slim\n"
 MOST_TAGS = 20
+MOST_SECRETS = 20
+MOST_SECRET_BYTES = 64 * 1024  # of one; an environment takes twice as much
 
 
 def code_area(rows: int, **attributes: str) -> forms.Textarea:
@@ -31,6 +35,20 @@ def code_area(rows: int, **attributes: str) -> forms.Textarea:
 
 def code_input(**attributes: str) -> forms.TextInput:
     return forms.TextInput(attrs=_CODE | attributes)
+
+
+class FilesInput(forms.ClearableFileInput):
+    allow_multiple_selected = True
+
+
+class FilesField(forms.FileField):
+    """Any number of files; the clean value is a list of them."""
+
+    widget = FilesInput
+
+    def clean(self, data: Any, initial: Any = None) -> "list[UploadedFile[Any]]":
+        files = [data] if isinstance(data, UploadedFile) else data or []
+        return [file for file in (super(FilesField, self).clean(each, initial) for each in files) if file]
 
 
 class BuildForm(CommandForm):
@@ -78,11 +96,22 @@ class BuildForm(CommandForm):
     )  # fmt: skip
     build_args = forms.CharField(
         label=_("Build arguments"), required=False, max_length=20_000, widget=code_area(3),
-        help_text=_("NAME=value, one a line. Everybody who has the image can read them: no secrets."),
+        help_text=_("NAME=value, one a line. Everybody who has the image can read them."),
     )  # fmt: skip
     labels = forms.CharField(
         label=_("Labels"), required=False, max_length=20_000, widget=code_area(3),
         help_text=_("name=value, one a line."),
+    )  # fmt: skip
+    secrets = forms.CharField(
+        label=_("Secrets"), required=False, max_length=100_000, widget=code_area(3),
+        help_text=_(
+            "id=value, one a line, for RUN --mount=type=secret. They are in neither the image nor its history, and "
+            "are forgotten when the build begins."
+        ),
+    )  # fmt: skip
+    secret_files = FilesField(
+        label=_("Secrets from files"), required=False,
+        help_text=_("A file's name is the secret's id."),
     )  # fmt: skip
     network = forms.ChoiceField(
         label=_("Network of its steps"), required=False,
@@ -120,7 +149,7 @@ class BuildForm(CommandForm):
                 raise ValidationError(
                     _now(
                         "%(name)s looks like a secret. Build arguments end up in the image's history, where "
-                        "everybody who has the image can read them."
+                        "everybody who has the image can read them. Give it under Secrets."
                     )
                     % {"name": name}
                 )
@@ -128,6 +157,12 @@ class BuildForm(CommandForm):
 
     def clean_labels(self) -> dict[str, str]:
         return assignments(self.cleaned_data["labels"], _LABEL)
+
+    def clean_secrets(self) -> dict[str, str]:
+        return assignments(self.cleaned_data["secrets"], _SECRET_ID)
+
+    def clean_secret_files(self) -> dict[str, str]:
+        return {file.name: secret_of(file) for file in self.cleaned_data["secret_files"]}
 
     def clean(self) -> dict[str, Any]:
         data: dict[str, Any] = super().clean() or self.cleaned_data
@@ -142,7 +177,18 @@ class BuildForm(CommandForm):
             self.add_error("git_url", _("Give the repository's address."))
         elif kind in ("archive", "folder"):
             data["upload"] = self._sent(data.get("upload"))
+        self._secrets_join(data)
         return data
+
+    def _secrets_join(self, data: dict[str, Any]) -> None:
+        typed, files = data.get("secrets") or {}, data.pop("secret_files", None) or {}
+        if twice := sorted(typed.keys() & files.keys()):
+            self.add_error("secret_files", _now("The secret %(name)s is given twice.") % {"name": twice[0]})
+        if len(typed) + len(files) > MOST_SECRETS:
+            self.add_error("secrets", _now("At most %(most)s secrets.") % {"most": MOST_SECRETS})
+        if (typed or files) and data.get("builder") == "classic":
+            self.add_error("builder", _now("The classic builder knows no secrets."))
+        data["secrets"] = typed | files
 
     def _sent(self, pk: Any) -> Upload | None:
         found = (
@@ -163,6 +209,24 @@ class BuildForm(CommandForm):
         if kind == "typed":
             data |= {"folder": "", "dockerfile": ""}
         return build_start(by=by, **data)
+
+
+def secret_of(file: "UploadedFile[Any]") -> str:
+    """What is in a secret's file. Raises ValidationError unless it is text of a sensible size and name."""
+    values = {"name": str(file.name)[:80]}
+    if not _SECRET_ID.match(str(file.name)):
+        raise ValidationError(
+            _now("%(name)s can not be a secret's id: letters, digits, dots and dashes only.") % values
+        )
+    if (file.size or 0) > MOST_SECRET_BYTES:
+        raise ValidationError(_now("%(name)s is larger than 64 kB, which no secret may be.") % values)
+    try:
+        text = str(file.read(), "utf-8")
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text or not text:
+        raise ValidationError(_now("%(name)s is empty or no text, so it can not be a secret.") % values)
+    return text
 
 
 def assignments(text: str, names: re.Pattern[str]) -> dict[str, str]:

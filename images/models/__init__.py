@@ -3,7 +3,7 @@
 from images.models.audit import AuditEntry
 from images.models.host import CheckState, Host, HostCheck, HostGroup, HostState, StoreKind
 from images.models.image import Container, Copy, Image, ImageLayer, Layer, Pin, Reference
-from images.models.job import ItemState, Job, JobItem, JobLog, JobState
+from images.models.job import ItemState, Job, JobItem, JobLog, JobSecret, JobState
 from images.models.people import Grant, Permission, Role, Team, User
 from images.models.registry import Registry, RemoteTag
 from images.models.sign_in import SignInAttempt
@@ -25,6 +25,7 @@ __all__ = [
     "Job",
     "JobItem",
     "JobLog",
+    "JobSecret",
     "JobState",
     "Layer",
     "Permission",

@@ -7,6 +7,7 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from images.models.fields import EncryptedTextField
 from images.models.host import Host
 from images.models.image import Copy
 
@@ -127,6 +128,20 @@ class JobItem(models.Model):
     class Meta:
         ordering = ["position"]
         constraints = [models.UniqueConstraint(fields=["job", "position"], name="job_item_position")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class JobSecret(models.Model):
+    """What a job must know and nobody may read: taken by it once, and gone with its end at the latest."""
+
+    job = models.ForeignKey(Job, models.CASCADE, related_name="secrets")
+    name = models.CharField(max_length=100)
+    value = EncryptedTextField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["job", "name"], name="job_secret_name")]
 
     def __str__(self) -> str:
         return self.name

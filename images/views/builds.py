@@ -11,6 +11,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from images import access, hadolint
 from images.commands.contexts import MOST_TEXT_BYTES
+from images.dockerfiles import secret_ids
 from images.errors import UserError, explain
 from images.forms.builds import BuildForm, initial_of
 from images.models import Permission
@@ -23,7 +24,8 @@ from images.views.requests import SignedInRequest
 def build_new(request: SignedInRequest) -> HttpResponse:
     _require_build(request)
     initial = initial_of(request.GET.dict(), request.user)
-    form = BuildForm(request.POST if request.method == "POST" else None, user=request.user, initial=initial)
+    sent = (request.POST, request.FILES) if request.method == "POST" else (None, None)
+    form = BuildForm(*sent, user=request.user, initial=initial)
     context: dict[str, Any] = {"form": form, "limit_bytes": settings.CONTEXT_LIMIT_BYTES}
     if form.is_valid():
         try:
@@ -62,4 +64,5 @@ def build_lint(request: SignedInRequest) -> HttpResponse:
 
 def _lint(text: str) -> dict[str, Any]:
     found = hadolint.findings(text)
-    return {"findings": found, "lines": hadolint.linted(text, found) if found else []}
+    lines = hadolint.linted(text, found) if found else []
+    return {"findings": found, "lines": lines, "secret_ids": secret_ids(text)}

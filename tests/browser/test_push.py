@@ -12,6 +12,7 @@ from images.models import Copy, Host, Job, Registry
 from tests import factories
 from tests.browser.plugin import LiveSite, sign_in
 from tests.engine.freed import registered
+from tests.engine.workers import wait_for
 from tests.registry import PASSWORD, USERNAME, PrivateRegistry
 
 if TYPE_CHECKING:
@@ -94,6 +95,8 @@ def test_image_is_tagged_pushed_and_found_behind_when_its_tag_moves(
 
     # Somebody else moves the tag: after a look the copy is behind, and one click pulls what is new.
     move_tag(engine, name)
+    # The tag came back to the same copy: the page is looked at when the watch has followed.
+    wait_for(lambda: Copy.objects.filter(pk=copy.pk, references__name=name).exists())
     page.goto(f"/images/{copy.image_id}/")
     page.get_by_role("button", name="Check for newer").click()
     page.get_by_text("points at something newer").wait_for(timeout=20_000)

@@ -27,6 +27,9 @@ def look(page: "Page", name: str) -> None:
 
 
 def check(page: "Page") -> None:
+    """On the form of a host, or on its page, where it is in a menu."""
+    if (menu := page.locator("details.menu.is-button summary")).count():
+        menu.click()
     page.get_by_role("button", name="Check the connection").click()
 
 

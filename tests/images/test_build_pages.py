@@ -9,12 +9,14 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from images import hadolint, job_logs, uploads
+from images import hadolint, job_logs, jobs, uploads
 from images.job_context import JobContext
-from images.models import Host, Job, Upload, User
+from images.models import Host, Job, JobSecret, Upload, User
 from tests import factories
 from tests.images.test_uploads import context
 
@@ -62,6 +64,10 @@ def test_form_starts_a_job_on_each_host(client: Client, builder: User, host: Hos
     } == jobs[0].parameters  # fmt: skip
 
 
+def secret(data: bytes, name: str = "token") -> SimpleUploadedFile:
+    return SimpleUploadedFile(name, data)
+
+
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
@@ -80,6 +86,16 @@ def test_form_starts_a_job_on_each_host(client: Client, builder: User, host: Hos
             {"context": "folder", "upload": str(uuid.uuid4())},
             "Choose the files and wait until they have arrived.",
         ),
+        ({"secrets": "token"}, "Write it as NAME=value: token"),
+        ({"secrets": "a,b=1"}, "Write it as NAME=value: a,b=1"),
+        ({"secrets": "token=x", "builder": "classic"}, "The classic builder knows no secrets."),
+        ({"secrets": "token=x", "secret_files": [secret(b"y")]}, "The secret token is given twice."),
+        ({"secret_files": [secret(b"")]}, "The submitted file is empty."),
+        ({"secret_files": [secret(b"x\0y")]}, "token is empty or no text"),
+        ({"secret_files": [secret(b"\xff\xfe")]}, "token is empty or no text"),
+        ({"secret_files": [secret(b"x" * 70_000)]}, "token is larger than 64 kB"),
+        ({"secret_files": [secret(b"x", "a b")]}, "a b can not be a secret&#x27;s id"),
+        ({"secrets": "\n".join(f"s{n}=x" for n in range(21))}, "At most 20 secrets."),
         ({"branch": "--upload-pack=x", "context": "git", "git_url": "https://m/x"}, "Enter a valid value."),
     ],
 )
@@ -90,6 +106,47 @@ def test_what_is_wrong_is_said_and_nothing_starts(
     assert response.status_code == 200
     assert said in response.content.decode()
     assert not Job.objects.exists()
+
+
+def test_secrets_are_kept_encrypted_for_each_job_and_named_by_their_ids(
+    client: Client, builder: User, host: Host
+) -> None:
+    npmrc = b"//packages.example.invalid/:_authToken=hush-hush\n"
+    other = factories.make_host("build-2")
+    fields = {
+        "secrets": "token=hush-hush=2\n",
+        "secret_files": [secret(npmrc, ".npmrc"), secret(b"k", "key")],
+    }
+    response = send(client, host, hosts=[host.pk, other.pk], **fields)
+    assert response.status_code == 302
+    for job in Job.objects.all():
+        kept = {row.name: row.value for row in job.secrets.all()}
+        assert kept == {"token": "hush-hush=2", ".npmrc": npmrc.decode(), "key": "k"}
+        assert job.parameters["secret_ids"] == [".npmrc", "key", "token"]
+        assert "hush-hush" not in str(job.parameters)
+        page = client.get(f"/jobs/{job.pk}/").content.decode()
+        assert ".npmrc" in page
+        assert "hush-hush" not in page
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT value FROM images_jobsecret")
+        assert not any("hush-hush" in value for (value,) in cursor.fetchall())
+
+
+def test_secrets_are_read_once_and_go_with_the_job(host: Host) -> None:
+    ended, waiting = (jobs.job_start(kind="sync", host=host, by=None, secrets={"a": "1"}) for _ in range(2))
+    Job.objects.filter(pk=ended.pk).update(state="cancelled")
+    assert jobs.secrets_forget(timezone.now()) == 1
+    context = JobContext(waiting, 60)
+    assert context.secrets() == {"a": "1"}
+    assert context.secrets() == {}
+    assert not JobSecret.objects.exists()
+
+
+def test_secrets_that_a_dockerfile_asks_for_are_named_beside_it(client: Client, builder: User) -> None:
+    text = "FROM a:1\nRUN --mount=type=secret,id=npmrc --mount=type=cache,id=c x\nRUN --mount=type=secret,id=npmrc y\n"
+    page = client.post("/builds/lint/", {"dockerfile_text": text}).content.decode()
+    assert page.count('<span class="tag-chip">npmrc</span>') == 1
+    assert "tag-chip" not in client.post("/builds/lint/", {"dockerfile_text": "FROM a:1\n"}).content.decode()
 
 
 def sent(by: User) -> Upload:

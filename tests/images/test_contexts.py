@@ -17,7 +17,7 @@ import zstandard
 
 from images.commands import context_files
 from images.commands.contexts import archived, packed, survey
-from images.dockerfiles import bases
+from images.dockerfiles import bases, secret_ids
 from images.engine.dockerignore import Ignore
 from images.errors import UserError
 
@@ -230,6 +230,19 @@ def test_folder_that_is_not_there_is_said(write: Callable[[bytes], Path]) -> Non
 def test_dockerignore_leaves_out_what_docker_would(patterns: str, out: list[str], kept: list[str]) -> None:
     ignore = Ignore(patterns, ["Dockerfile"])
     assert [name for name in out + kept if ignore.leaves_out(name)] == out
+
+
+def test_secrets_that_a_dockerfile_mounts() -> None:
+    text = r"""
+FROM alpine
+# RUN --mount=type=secret,id=comment x
+RUN --mount=type=cache,target=/c --mount=type=secret,id=npmrc,target=/root/.npmrc npm ci
+run --mount=type=secret,target=/run/keys/deploy \
+    --mount=type=secret,id=npmrc cat
+RUN --mount=type=secret x && echo --mount=type=bind
+ENV A=--mount=type=secret,id=no
+"""
+    assert secret_ids(text) == ["npmrc", "deploy", "secret"]
 
 
 def test_bases_of_a_dockerfile() -> None:

@@ -188,6 +188,13 @@ def test_build_from_an_upload_is_repeated_by_its_owner_alone(host: Host, ada: Us
         job_retry(by=factories.make_admin(), job=job)
 
 
+def test_build_with_secrets_is_not_repeated_because_they_are_forgotten(host: Host, ada: User) -> None:
+    job = ended(job_start(kind="build", host=host, by=ada, parameters={"secret_ids": ["token"]}))
+    with pytest.raises(UserError) as refused:
+        job_retry(by=ada, job=job)
+    assert refused.value.code == "secrets_forgotten"
+
+
 def test_copy_does_not_name_its_source_to_who_sees_the_target_alone(host: Host) -> None:
     parameters = {
         "source": 7,

@@ -10,7 +10,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.db import connection
 
-from images.models import Host, HostCheck, Registry
+from images.jobs import job_start
+from images.models import Host, HostCheck, JobSecret, Registry
 from images.models.fields import EncryptedTextField
 from images.rotation import encrypted_fields
 from tests import factories
@@ -23,6 +24,7 @@ SECRETS: dict[str, Callable[[], str]] = {
     "images.Host.ssh_key": lambda: Host.objects.get().ssh_key,
     "images.HostCheck.tls_key": lambda: HostCheck.objects.get().tls_key,
     "images.HostCheck.ssh_key": lambda: HostCheck.objects.get().ssh_key,
+    "images.JobSecret.value": lambda: JobSecret.objects.get().value,
 }
 
 
@@ -32,7 +34,8 @@ def stored(settings: Any) -> tuple[str, str]:
     old, new = Fernet.generate_key().decode(), Fernet.generate_key().decode()
     settings.ENCRYPTION_KEYS = [old]
     Registry.objects.create(name="a", prefix="a.example.com", username="alice", password="s3cret")
-    factories.make_host(tls_key="s3cret", ssh_key="s3cret")
+    host = factories.make_host(tls_key="s3cret", ssh_key="s3cret")
+    job_start(kind="sync", host=host, by=None, secrets={"token": "s3cret"})
     HostCheck.objects.create(address="x", tls_key="s3cret", ssh_key="s3cret")
     return old, new
 

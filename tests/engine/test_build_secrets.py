@@ -1,0 +1,286 @@
+"""Builds with secrets, through docker's own buildx on real engines: what gets where, and what is left behind."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+from django.core import serializers
+from django.test import override_settings
+
+from config.demo.engines import PrivateEngine
+from config.demo.images import Image, Layer
+from images import hosts, progress
+from images.commands.build import build_start
+from images.engine import build as engine_build
+from images.engine import buildx
+from images.jobs import job_cancel, job_carry_out
+from images.models import Host, Job, JobSecret, JobState, Upload, User
+from tests import factories
+from tests.conftest import closing, free_port
+from tests.engine.freed import registered
+from tests.engine.moves import loaded
+from tests.engine.test_build import (
+    BASE,
+    SLEEP,
+    archive,
+    built,
+    content_of,
+    log,
+    no_sleepers,  # noqa: F401 - a fixture
+    sent,
+    sleepers,
+    steps,
+)
+from tests.engine.test_hosts_real import authority, issued
+from tests.engine.test_ssh import host_of
+from tests.engine.workers import wait_for
+from tests.sshd import PrivateSshd
+
+pytestmark = [pytest.mark.engine, pytest.mark.buildx, pytest.mark.django_db(transaction=True)]
+
+TOOLS = Image([BASE], [Layer("tools", tools=True)], config={"Env": ["PATH=/bin"]})
+SECRET = "correct horse battery staple"
+SECRETS = {"token": SECRET}
+# It proves that the step had the secret, and writes it where it must not be seen.
+TEXT = f"""FROM {BASE}
+RUN --mount=type=secret,id=token md5sum /run/secrets/token > /sum; echo "it is $(cat /run/secrets/token)"
+"""
+SUM = "9cc2ae8a1ba7a93da39b46fc1019c481"
+
+
+@pytest.fixture(autouse=True)
+def spool(tmp_path: Path, settings: Any) -> None:
+    settings.SPOOL_DIR = str(tmp_path / "spool")
+
+
+@pytest.fixture
+def host(engine: PrivateEngine) -> Host:
+    loaded(engine, TOOLS)
+    return registered(engine.address)
+
+
+@pytest.fixture
+def person() -> User:
+    return factories.make_user()
+
+
+@pytest.fixture
+def told() -> Iterator[list[str]]:
+    """Everything that is published while the test runs."""
+    found: list[str] = []
+
+    def publish(*topics: str, host_id: int | None = None, data: Any = None) -> None:
+        found.append(json.dumps([topics, data], default=str))
+
+    with mock.patch.object(progress, "publish", publish):
+        yield found
+
+
+def kept_of(job: Job) -> str:
+    """The job's rows as they stand in the database."""
+    rows = [*Job.objects.filter(pk=job.pk), *job.log.all(), *job.items.all()]
+    return str(serializers.serialize("json", rows))
+
+
+def test_secret_reaches_its_step_and_nothing_else(
+    engine: PrivateEngine, host: Host, person: User, told: list[str]
+) -> None:
+    job = built(host, person, dockerfile_text=TEXT, tags=["shop/api:1"], secrets=SECRETS)
+    assert job.state == JobState.SUCCEEDED, job.error_raw
+    with engine.client() as api:
+        raw: Any = api
+        container = raw.create_container("shop/api:1", ["cat", "/sum"], host_config=raw.create_host_config())
+        data, _ = raw.get_archive(container, "/sum")
+        assert SUM.encode() in b"".join(data)
+        assert SECRET not in json.dumps([raw.inspect_image("shop/api:1"), raw.history("shop/api:1")])
+    assert "sum" in content_of(engine, "shop/api:1")
+    assert "it is ••••••" in log(job)
+    assert job.parameters["secret_ids"] == ["token"]
+    assert not JobSecret.objects.exists()
+    assert SECRET not in kept_of(job)
+    assert told
+    assert SECRET not in "".join(told)
+
+
+def test_image_steps_and_layers_are_told_as_of_any_other_build(host: Host, person: User) -> None:
+    plain = f"FROM {BASE} AS one\nRUN echo out > /out\nFROM scratch\nCOPY --from=one /out /out\nLABEL a=1\n"
+    job = built(
+        host, person, dockerfile_text=plain, tags=["a/b:1", "a/b:2"], labels={"team": "shop"}, secrets=SECRETS
+    )
+    assert job.state == JobState.SUCCEEDED, job.error_raw
+    assert steps(job) == {f"FROM docker.io/{BASE}": "done"} | {
+        "RUN echo out > /out": "done", "COPY --from=one /out /out": "done",
+    }  # fmt: skip
+    assert [layer["bytes"] for layer in job.result["layers"] if "COPY" in layer["by"]] == [4]
+    assert sorted(job.result["references"]) == ["a/b:1", "a/b:2"]
+    assert job.result["image"]
+    again = built(host, person, dockerfile_text=plain, secrets=SECRETS)
+    assert {state for name, state in steps(again).items() if not name.startswith("FROM")} == {"cached"}
+    # Without buildx it is the same image, to the byte.
+    assert (
+        built(host, person, dockerfile_text=plain, labels={"team": "shop"}).result["engine_id"]
+        == (job.result["engine_id"])
+    )
+
+
+def test_context_is_that_of_any_other_build(engine: PrivateEngine, host: Host, person: User) -> None:
+    files = {
+        "app/docker/Dockerfile": "FROM scratch\nCOPY . /\n", "app/main.py": "x", "app/.env": "y",
+        "app/.dockerignore": ".env\n", "other": "z" * 3_000_000,
+    }  # fmt: skip
+    upload: Upload = sent(person, archive(files))
+    job = built(
+        host,
+        person,
+        upload=upload,
+        folder="app",
+        dockerfile="docker/Dockerfile",
+        tags=["a:1"],
+        secrets=SECRETS,
+    )
+    assert job.state == JobState.SUCCEEDED, job.error_raw
+    found = content_of(engine, "a:1")
+    assert "main.py" in found
+    assert not {".env", "other"} & found
+
+
+def test_secret_of_several_lines_is_whole_in_the_step_and_hidden_in_the_log(host: Host, person: User) -> None:
+    value = "//packages.example.invalid/:_authToken=abcdef\nalways-auth=true\n"
+    text = (
+        f"FROM {BASE}\nRUN --mount=type=secret,id=npmrc wc -l < /run/secrets/npmrc; cat /run/secrets/npmrc\n"
+    )
+    job = built(host, person, dockerfile_text=text, secrets={"npmrc": value})
+    assert job.state == JobState.SUCCEEDED, job.error_raw
+    assert log(job).count("••••••") == 2
+    assert "authToken" not in log(job)
+    assert any(line.endswith(" 2") for line in log(job).splitlines())
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "values"),
+    [
+        (f"FROM {BASE}\nRUN echo no; exit 7\n", "build_step_failed", {"exit_code": "7"}),
+        (f"FROM {BASE}\nRUNN echo\n", "build_syntax", {"line": "2"}),
+        ("FROM scratch\nCOPY nothing /\n", "build_file_missing", {}),
+        (f"FROM {BASE}\nRUN wget http://packages.example.invalid/\n", "build_network", {}),
+    ],
+)
+def test_what_goes_wrong_is_said_as_without_secrets(
+    host: Host, person: User, text: str, code: str, values: dict[str, str]
+) -> None:
+    job = built(host, person, dockerfile_text=text, secrets=SECRETS)
+    assert (job.state, job.error_code) == (JobState.FAILED, code), job.error_raw
+    assert job.error_values | values == job.error_values
+    assert not JobSecret.objects.exists()
+
+
+def test_stage_that_is_none_is_said(host: Host, person: User) -> None:
+    assert built(host, person, dockerfile_text=TEXT, target="no", secrets=SECRETS).error_code == (
+        "build_target_missing"
+    )
+
+
+def test_without_buildx_it_says_what_to_install(host: Host, person: User) -> None:
+    with override_settings(BUILDX="/there/is/no/buildx"):
+        job = built(host, person, dockerfile_text=TEXT, secrets=SECRETS)
+    assert (job.state, job.error_code) == (JobState.FAILED, "buildx_missing")
+
+
+def test_classic_builder_is_refused(host: Host, person: User) -> None:
+    job = built(host, person, dockerfile_text=TEXT, builder="classic", secrets=SECRETS)
+    assert (job.error_code, job.error_values["option"]) == ("engine_too_old", "RUN --mount=type=secret")
+
+
+@pytest.mark.usefixtures("no_sleepers")
+def test_cancel_ends_the_build_in_the_engine(engine: PrivateEngine, host: Host, person: User) -> None:
+    [job] = build_start(by=person, hosts=[host], network="none", dockerfile_text=SLEEP, secrets=SECRETS)
+    thread = threading.Thread(target=closing(job_carry_out), args=(job.pk,))
+    thread.start()
+    wait_for(sleepers, 20)
+    job.refresh_from_db()
+    job_cancel(by=person, job=job)
+    thread.join(15)
+    job.refresh_from_db()
+    assert not thread.is_alive()
+    assert job.state == JobState.CANCELLED
+    assert "stopped" in steps(job).values()
+    wait_for(lambda: not sleepers(), 15)
+
+
+@pytest.mark.usefixtures("no_sleepers")
+@pytest.mark.parametrize("end", ["pause", "kill"])
+def test_engine_that_goes_away_in_the_middle_is_said(
+    engine: PrivateEngine, host: Host, person: User, end: str
+) -> None:
+    with (
+        mock.patch.object(engine_build, "PING_EVERY_SECONDS", 0.5),
+        mock.patch.object(engine_build, "PING_SECONDS", 0.5),
+    ):
+        [job] = build_start(by=person, hosts=[host], network="none", dockerfile_text=SLEEP, secrets=SECRETS)
+        thread = threading.Thread(target=closing(job_carry_out), args=(job.pk,))
+        thread.start()
+        wait_for(sleepers, 20)
+        getattr(engine, end)()
+        try:
+            thread.join(20)
+        finally:
+            engine.cont()
+    assert not thread.is_alive()
+    job.refresh_from_db()
+    assert job.state == JobState.FAILED
+    assert job.error_code in ({"host_timeout"} if end == "pause" else {"host_gone", "host_refused"})
+
+
+def test_engine_behind_tls_builds_too(
+    make_engine: Callable[..., PrivateEngine], tmp_path: Path, person: User
+) -> None:
+    ca = authority("ca")
+    server, client = issued(ca, "127.0.0.1"), issued(ca, "client")
+    for name, text in (("ca", ca["certificate"]), ("cert", server["certificate"]), ("key", server["key"])):
+        (tmp_path / f"{name}.pem").write_text(text)
+    port = free_port()
+    files = [
+        f"--tls{kind}={tmp_path}/{name}.pem"
+        for kind, name in (("cacert", "ca"), ("cert", "cert"), ("key", "key"))
+    ]
+    engine = make_engine("tls", arguments=("-H", f"tcp://127.0.0.1:{port}", "--tlsverify", *files))
+    loaded(engine, TOOLS)
+    host = factories.make_host(
+        "tls", address=f"tcp://127.0.0.1:{port}", use_tls=True, tls_ca=ca["certificate"],
+        tls_certificate=client["certificate"], tls_key=client["key"],
+    )  # fmt: skip
+    hosts.host_sync(host.pk)
+    job = built(Host.objects.get(pk=host.pk), person, dockerfile_text=TEXT, secrets=SECRETS)
+    assert job.state == JobState.SUCCEEDED, (job.error_code, job.error_raw)
+    assert "it is ••••••" in log(job)
+
+
+@pytest.mark.ssh
+def test_engine_behind_ssh_builds_too(
+    engine: PrivateEngine, host: Host, person: User, make_sshd: Callable[..., PrivateSshd]
+) -> None:
+    far = host_of(engine, make_sshd())
+    hosts.host_sync(far.pk)
+    job = built(Host.objects.get(pk=far.pk), person, dockerfile_text=TEXT, secrets=SECRETS)
+    assert job.state == JobState.SUCCEEDED, (job.error_code, job.error_raw)
+    assert "it is ••••••" in log(job)
+
+
+def test_documents_are_read_whether_indented_or_not() -> None:
+    lines = [
+        b"noise\n",
+        b"{\n",
+        b'  "a": {\n',
+        b'    "b": 1\n',
+        b"  }\n",
+        b"}\n",
+        b'{"c": 2}\n',
+        b"ERROR: x\n",
+    ]
+    other: list[str] = []
+    assert list(buildx.documents(lines, other.append)) == [{"a": {"b": 1}}, {"c": 2}]
+    assert other == ["noise\n", "ERROR: x\n"]
