@@ -1,6 +1,6 @@
 # Drydock in one image; docker-compose.yml starts it as web, workers, beat and watch.
 # The bases are pinned to a version. To pin them to a digest as well, set the build arguments to name@sha256:...
-ARG PYTHON_IMAGE=python:3.11.11-slim-bookworm
+ARG PYTHON_IMAGE=python:3.11.14-slim-trixie
 ARG NODE_IMAGE=node:22.12.0-bookworm-slim
 
 FROM ${NODE_IMAGE} AS assets
@@ -31,9 +31,11 @@ FROM ${PYTHON_IMAGE} AS drydock
 LABEL org.opencontainers.image.title="Drydock" \
       org.opencontainers.image.description="Keeps the images on all your Docker hosts in order." \
       org.opencontainers.image.licenses="Apache-2.0"
-# Hosts over ssh are reached with OpenSSH's own client; git fetches repositories to build from.
+# Hosts over ssh are reached with OpenSSH's own client; git fetches repositories to build from; buildx builds what
+# needs secrets.
 RUN apt-get update -q=2 \
- && apt-get install -q=2 -y --no-install-recommends "openssh-client=1:9.2p1-*" "git=1:2.39.*" \
+ && apt-get install -q=2 -y --no-install-recommends "openssh-client=1:10.0p1-*" "git=1:2.47.*" \
+    "docker-buildx=0.13.*" \
  && rm -rf /var/lib/apt/lists/*
 # A volume that is mounted there first takes its owner from the image.
 RUN useradd --system --uid 10001 --create-home --home-dir /data drydock \

@@ -78,26 +78,27 @@ def main() -> None:
     if arguments.inside:
         measure(arguments)
         return
+    failed = False
     for database in arguments.databases or ["sqlite", "postgresql"]:
         with tempfile.TemporaryDirectory(prefix="drydock-bench-") as folder:
-            run(database, Path(folder), sys.argv[1:])
+            failed |= bool(run(database, Path(folder), sys.argv[1:]))
+    sys.exit(1 if failed else 0)
 
 
-def run(database: str, folder: Path, options: list[str]) -> None:
-    """Measures in a process of its own, because Django has one set of settings."""
+def run(database: str, folder: Path, options: list[str]) -> int:
+    """Measures in a process of its own, because Django has one set of settings; its exit status."""
     environment = os.environ | {"DATA_DIR": str(folder / "data"), "DJANGO_SETTINGS_MODULE": "tests.settings"}
     options = [option for option in options if option not in BUDGETS_MS]
     command = [sys.executable, "-m", "bench.fleet", "--inside", database, *options]
     if database == "sqlite":
         (folder / "data").mkdir()
         environment["DATABASE_URL"] = f"sqlite:///{folder}/data/bench.sqlite3"
-        subprocess.run(command, env=environment, check=True)
-        return
+        return subprocess.run(command, env=environment, check=False).returncode
     if reason := postgres.why_not():
         print(f"postgresql: left out, {reason}")
-        return
+        return 0
     with postgres.PrivatePostgres() as server:
-        subprocess.run(command, env=environment | {"DATABASE_URL": server.url}, check=True)
+        return subprocess.run(command, env=environment | {"DATABASE_URL": server.url}, check=False).returncode
 
 
 def measure(arguments: argparse.Namespace) -> None:

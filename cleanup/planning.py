@@ -15,12 +15,12 @@ from cleanup.models import HostPlan, Item, Plan, PlanState, Survivor
 from cleanup.planner import HostDecision, plan_host
 from cleanup.rules import Rule, make_rule
 from images import progress
+from images.bulk import rows_add
 from images.jobs import wake
 from images.models import Host
 
 logger = logging.getLogger(__name__)
 
-BATCH = 500
 TRIES = 3
 SILENT = timedelta(minutes=2)  # a host takes a fraction of a second: the worker is dead, not slow
 GIVE_UP = timedelta(hours=1)
@@ -118,29 +118,31 @@ def _sums(host_plan: HostPlan, decision: HostDecision) -> None:
 
 
 def _write(host_plan: HostPlan, decision: HostDecision) -> None:
-    Item.objects.bulk_create(
+    rows_add(
+        Item,
         (
-            Item(
-                host_plan=host_plan, position=n, copy_id=chosen.copy.key, engine_id=chosen.copy.engine_id,
-                name=chosen.copy.name, references=list(chosen.copy.references),
-                size_bytes=chosen.copy.size_bytes,
-                frees_bytes=chosen.frees_bytes, is_parent=chosen.is_parent,
-                rule_kind="" if chosen.is_parent else chosen.reason.code, reason=chosen.reason.values,
-            )
-            for n, chosen in enumerate(decision.items)
+            "host_plan_id", "position", "copy_id", "engine_id", "name", "references", "size_bytes", "frees_bytes",
+            "is_parent", "rule_kind", "reason",
         ),
-        batch_size=BATCH,
+        (
+            (
+                host_plan.pk, n, copy.key, copy.engine_id, copy.name, list(copy.references), copy.size_bytes,
+                chosen.frees_bytes, chosen.is_parent, "" if chosen.is_parent else chosen.reason.code,
+                chosen.reason.values,
+            )
+            for n, (chosen, copy) in enumerate((chosen, chosen.copy) for chosen in decision.items)
+        ),
     )  # fmt: skip
-    Survivor.objects.bulk_create(
+    rows_add(
+        Survivor,
+        ("host_plan_id", "copy_id", "engine_id", "name", "size_bytes", "reason_code", "reason"),
         (
-            Survivor(
-                host_plan=host_plan, copy_id=kept.copy.key, engine_id=kept.copy.engine_id,
-                name=kept.copy.name, size_bytes=kept.copy.size_bytes,
-                reason_code=kept.reason.code, reason=kept.reason.values,
+            (
+                host_plan.pk, copy.key, copy.engine_id, copy.name, copy.size_bytes, kept.reason.code,
+                kept.reason.values,
             )
-            for kept in decision.survivors
+            for kept, copy in ((kept, kept.copy) for kept in decision.survivors)
         ),
-        batch_size=BATCH,
     )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from celery import shared_task
 
 from cleanup import planning, runs, settling
-from images.hosts import in_background
+from images.background import in_background
 from images.tasks import on_tick
 
 

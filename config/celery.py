@@ -2,7 +2,7 @@
 
 Two queues, a worker process for each: `engine` for jobs of minutes to hours, `quick` for syncs, checks and ticks.
 Both use threads: tasks wait for engines, and a cancel must reach the connection it cuts. What a quick task would
-wait for runs in a thread of its own (`hosts.in_background`), so that the number of quick workers does not limit
+wait for runs in a thread of its own (`background.in_background`), so that the number of quick workers does not limit
 how many hosts may hang; a task lost with its process is found again by the tick.
 """
 

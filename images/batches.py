@@ -54,6 +54,11 @@ class Batch:
         return self.rows[0].job
 
     @property
+    def is_mixed(self) -> bool:
+        """Whether its jobs are about different things: then each says which."""
+        return len({job.subject for job in self.jobs}) > 1
+
+    @property
     def is_open(self) -> bool:
         return any(job.is_open for job in self.jobs)
 

@@ -12,7 +12,8 @@ def host_holdings(host: Host) -> Holdings:
     kind = host.store_kind or StoreKind.GRAPH
     sizes: dict[int, int] = {}
     stacks: defaultdict[int, list[int]] = defaultdict(list)
-    rows = ImageLayer.objects.filter(image__copies__host=host, layer__store_kind=kind).distinct()
+    held_here = Copy.objects.filter(host=host).values("image_id")
+    rows = ImageLayer.objects.filter(image__in=held_here, layer__store_kind=kind)
     for image_id, layer_id, size_bytes in rows.order_by("image_id", "position").values_list(
         "image_id", "layer_id", "layer__size_bytes"
     ):

@@ -1,15 +1,13 @@
-"""Hosts: adding, editing, removing, checking an address, and keeping the picture of each one fresh."""
+"""Hosts: adding, editing, removing, and keeping the picture of each one fresh."""
 
 import contextlib
 import logging
 import os
 import socket
-import threading
 import time
-import traceback
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,17 +15,17 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from docker.errors import APIError
 
 from images import audit, inventory, progress, ssh_keys
-from images.engine import read, ssh
+from images.background import in_background
+from images.engine import read
 from images.engine.client import Connection, Engine, EngineCut, open_engine
 from images.engine.snapshots import EngineInfo
 from images.errors import UserError
 from images.inventory import SyncResult
 from images.job_context import JobContext
 from images.jobs import job_start, wake
-from images.models import CheckState, Host, HostCheck, HostGroup, HostState, Job, JobState, Permission, User
+from images.models import Host, HostGroup, HostState, Job, JobState, Permission, User
 from images.operations import operation
 
 logger = logging.getLogger(__name__)
@@ -36,8 +34,6 @@ PING_SECONDS = 2.0  # a healthy engine answers in milliseconds, over a slow line
 LEASE_SECONDS = 120  # longer than the slowest list; a long first sync renews it after every batch
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 5, 300  # between attempts at a host that is down
 SYNC_SECONDS = 1800.0  # the first sync of a full host takes minutes; more than this and it drips
-CHECKS_KEPT = timedelta(days=1)
-MOST_THREADS = 250  # syncs that wait for engines; each costs a thread that sleeps
 QUICK = "quick"
 
 
@@ -320,99 +316,6 @@ def _lease_take(host: Host, worker: str) -> bool:
 def _lease_renew(host: Host, worker: str) -> None:
     until = timezone.now() + timedelta(seconds=LEASE_SECONDS)
     Host.objects.filter(pk=host.pk, sync_worker=worker).update(sync_lease_until=until)
-
-
-_threads = threading.BoundedSemaphore(MOST_THREADS)
-
-
-def in_background(function: Callable[[int], None], argument: int) -> None:
-    """Calls it in a thread with a database connection of its own; in this one when there are too many."""
-    if not _threads.acquire(blocking=False):
-        function(argument)
-        return
-    name = f"{function.__name__}-{argument}"
-    threading.Thread(target=_alone, args=(function, argument), name=name, daemon=True).start()
-
-
-def _alone(function: Callable[[int], None], argument: int) -> None:
-    try:
-        function(argument)
-    except Exception:
-        logger.exception("%s(%s) failed", function.__name__, argument)
-    finally:
-        connection.close()
-        _threads.release()
-
-
-# Checking an address
-
-
-def address_check_start(*, by: User | None, connection: Connection) -> HostCheck:
-    """Has a worker try an address; the page asks for the row until it has ended."""
-    with transaction.atomic():
-        check = HostCheck.objects.create(
-            created_by=by,
-            address=connection.address,
-            use_tls=connection.use_tls,
-            tls_ca=connection.ca,
-            tls_certificate=connection.certificate,
-            tls_key=connection.key,
-            ssh_key=connection.ssh_key,
-            ssh_host_key=connection.ssh_host_key,
-        )
-        transaction.on_commit(lambda: wake("images.tasks.check_address", check.pk, queue=QUICK))
-    return check
-
-
-def address_check_soon(check_id: int) -> None:
-    in_background(address_check_carry_out, check_id)
-
-
-def address_check_carry_out(check_id: int) -> None:
-    """Tries the address of a waiting check and writes what came of it; the key is forgotten then."""
-    check = HostCheck.objects.filter(pk=check_id, state=CheckState.WAITING).first()
-    if check is None:
-        return
-    tls = (check.use_tls, check.tls_ca, check.tls_certificate, check.tls_key)
-    wanted = Connection(check.address, *tls, check.ssh_key, check.ssh_host_key)
-    try:
-        if wanted.route:
-            wanted = _met(check, wanted)
-        with open_engine(wanted, timeout_seconds=10, reach_seconds=5) as engine:
-            check.result |= asdict(read.info(engine))
-        check.state = CheckState.REACHED
-    except Exception as error:  # noqa: BLE001 - a check that never ended would wait for ever and keep its key
-        problem = _problem_of_check(check, error)
-        check.state, check.error_code = CheckState.FAILED, problem.code
-        check.error_values, check.error_raw = problem.values, problem.raw[:4000]
-    check.tls_key, check.ssh_key, check.ended_at = "", "", timezone.now()
-    check.save()
-    progress.publish(f"check:{check.pk}", host_id=None)
-
-
-def _problem_of_check(check: HostCheck, error: Exception) -> UserError:
-    if isinstance(error, UserError):
-        return error
-    if isinstance(error, APIError):
-        return UserError("host_refused_info", address=check.address, raw=str(error))
-    # Without the message, which may hold the key that was tried.
-    trace = "".join(traceback.format_tb(error.__traceback__))
-    logger.error("The check of %s failed: %s\n%s", check.address, type(error).__name__, trace)
-    return UserError("unexpected", raw=type(error).__name__)
-
-
-def _met(check: HostCheck, wanted: Connection) -> Connection:
-    """Notes the host key that is shown there, and tries the way with that one where none is confirmed yet."""
-    found = ssh.scan(check.address, expected=check.ssh_host_key)
-    check.result = {"ssh_host_key": f"{found.type} {found.body}"}
-    if check.ssh_host_key:
-        ssh.check_same(check.address, check.ssh_host_key, found)
-    return replace(wanted, ssh_host_key=check.result["ssh_host_key"])
-
-
-def checks_forget(now: datetime) -> int:
-    """Deletes old checks; a key that no worker came for does not stay."""
-    return HostCheck.objects.filter(created_at__lt=now - CHECKS_KEPT).delete()[0]
 
 
 # What a watcher notes

@@ -9,7 +9,8 @@ from celery import shared_task
 from django.db.models import Q
 from django.utils import timezone
 
-from images import forgetting, hosts, jobs, registries, remote_tags, restoring, uploads
+from images import forgetting, host_checks, hosts, jobs, registries, remote_tags, restoring, uploads
+from images.background import in_background
 from images.models import Host
 
 logger = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ def on_tick(function: Callable[[datetime], object]) -> Callable[[datetime], obje
 def carry_out(job_id: int, **_: Any) -> None:
     """A quick job gets a thread of its own, as syncs do: one that waits for an engine holds up no other."""
     if jobs.is_quick(job_id):
-        hosts.in_background(jobs.job_carry_out, job_id)
+        in_background(jobs.job_carry_out, job_id)
     else:
         jobs.job_carry_out(job_id)
 
@@ -41,24 +42,24 @@ def sync_host(host_id: int, **_: Any) -> None:
 
 @shared_task
 def check_address(check_id: int, **_: Any) -> None:
-    hosts.address_check_soon(check_id)
+    host_checks.address_check_soon(check_id)
 
 
 @shared_task
 def try_registry(registry_id: int, **_: Any) -> None:
     """In a thread of its own: a registry that hangs holds up no other task."""
-    hosts.in_background(registries.registry_try_carry_out, registry_id)
+    in_background(registries.registry_try_carry_out, registry_id)
 
 
 @shared_task
 def ask_registry(registry_id: int, **_: Any) -> None:
     """Likewise: what the next few tags point at."""
-    hosts.in_background(remote_tags.registry_ask, registry_id)
+    in_background(remote_tags.registry_ask, registry_id)
 
 
 @shared_task
 def restore_references(job_id: int, **_: Any) -> None:
-    hosts.in_background(restoring.references_restore, job_id)
+    in_background(restoring.references_restore, job_id)
 
 
 @shared_task
@@ -76,7 +77,7 @@ on_tick(jobs.jobs_reap)
 on_tick(jobs.jobs_redispatch)
 on_tick(jobs.secrets_forget)
 on_tick(hosts.watches_lapse)
-on_tick(hosts.checks_forget)
+on_tick(host_checks.checks_forget)
 on_tick(forgetting.jobs_forget)
 on_tick(forgetting.entries_forget)
 on_tick(restoring.jobs_owing)

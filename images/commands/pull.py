@@ -35,8 +35,9 @@ def pull_start(
     platform: str = "",
     all_tags: bool = False,
     above_budget: bool = False,
+    batch: uuid.UUID | None = None,
 ) -> list[Job]:
-    """One job per host, all of one batch. The caller has checked the permission to pull on every host.
+    """One job per host, all of `batch` or a new one. The caller has checked the permission to pull on every host.
 
     Without a tag or digest it is `latest`, unless every tag is wanted. It stops where the host's image budget does
     not suffice, unless `above_budget`. Raises InvalidReferenceError.
@@ -48,7 +49,7 @@ def pull_start(
         "repository": parsed.repository, "tag": tag, "platform": platform, "reference": name,
         "above_budget": above_budget,
     }  # fmt: skip
-    batch = uuid.uuid4()
+    batch = batch or uuid.uuid4()
     return [
         job_start(kind="pull", host=host, by=by, parameters=parameters, batch=batch, subject=name)
         for host in hosts

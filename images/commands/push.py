@@ -26,12 +26,14 @@ PAUSE_SECONDS = 2.0
 DEADLINE_SECONDS = 6 * 3600
 
 
-def push_start(*, by: User, copies: Iterable[Copy], reference: str) -> list[Job]:
-    """One job for each copy, all of one batch. The caller has checked the permission to push on every host.
+def push_start(
+    *, by: User, copies: Iterable[Copy], reference: str, batch: uuid.UUID | None = None
+) -> list[Job]:
+    """One job for each copy, all of `batch` or a new one. The caller has checked the permission on every host.
 
     `reference` with its tag, as the engines write it. Raises InvalidReferenceError.
     """
-    parsed, batch = parse(reference), uuid.uuid4()
+    parsed, batch = parse(reference), batch or uuid.uuid4()
     parameters = {"reference": reference, "repository": parsed.repository, "tag": parsed.tag}
     return [
         job_start(

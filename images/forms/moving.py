@@ -14,6 +14,7 @@ from images import access
 from images.commands.copy import copy_start
 from images.commands.load import load_start
 from images.commands.save import save_start
+from images.errors import Text
 from images.forms.commands import BudgetForm, CommandForm, allowed_hosts, command
 from images.forms.fleet import FleetForm
 from images.models import Copy, Job, Permission, User
@@ -28,6 +29,9 @@ class CopiesForm(CommandForm):
     """The base of what is done with chosen copies; `source` is the permission it takes on their hosts."""
 
     source: Permission = Permission.PUSH
+    refused: Text = _(
+        "Taking images off these hosts needs the permission to push there. Ask an admin for it."
+    )
 
     copies = forms.CharField(widget=forms.HiddenInput, required=False)
 
@@ -77,9 +81,7 @@ class CopiesForm(CommandForm):
         if not self.chosen:
             raise ValidationError(_now("None of these images is there any more. Reload the list."))
         if not self.allowed:
-            raise ValidationError(
-                _now("Taking images off these hosts needs the permission to push there. Ask an admin for it.")
-            )
+            raise ValidationError(str(self.refused))
         return data
 
 

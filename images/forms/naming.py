@@ -175,7 +175,7 @@ class PushForm(CopyForm):
         super().__init__(*args, user=user, **kwargs)
         hosts = self.fields["hosts"].queryset  # type: ignore[attr-defined]
         named = Reference.objects.filter(copy__image=self.subject.image_id, host__in=hosts).exclude(tag="")
-        names = [name for name in sorted(set(named.values_list("name", flat=True))) if _is_reference(name)]
+        names = [name for name in sorted(set(named.values_list("name", flat=True))) if is_reference(name)]
         accounts = list(Registry.objects.only("name", "prefix", "username"))
         choices = [(name, described(name, accounts)) for name in names]
         self.fields["reference"].choices = choices  # type: ignore[attr-defined]
@@ -206,7 +206,7 @@ class PushForm(CopyForm):
         return push_start(by=by, copies=self.copies(), reference=self.cleaned_data["reference"])
 
 
-def _is_reference(name: str) -> bool:
+def is_reference(name: str) -> bool:
     """Engines may hold names that no registry would take."""
     try:
         parse(name)

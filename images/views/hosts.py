@@ -21,6 +21,7 @@ from images.errors import UserError, explain
 from images.forms.base import row_number
 from images.forms.hosts import ConnectionForm, HostFilterForm, HostForm
 from images.forms.ssh import made
+from images.host_checks import address_check_start
 from images.models import Host, HostCheck, Job, Permission, User
 from images.models.host import CheckState
 from images.ssh_keys import new_private_key
@@ -100,7 +101,7 @@ def host_check_address(request: HttpRequest) -> HttpResponse:
     form = ConnectionForm(request.POST, request.FILES, user=user, host=host)
     if not form.is_valid():
         return render(request, "images/_host_check.html", {"form": form})
-    check = services.address_check_start(by=user, connection=_connection(form.cleaned_data))
+    check = address_check_start(by=user, connection=_connection(form.cleaned_data))
     return render(request, "images/_host_check.html", _check_context(user, check, host, in_form=True))
 
 
@@ -160,7 +161,7 @@ def host_check(request: HttpRequest, *, pk: int) -> HttpResponse:
     """Tries a saved host as it is."""
     user = _me(request)
     host = access.access_host(user, pk, Permission.MANAGE_HOST)
-    check = services.address_check_start(by=user, connection=Connection.of(host))
+    check = address_check_start(by=user, connection=Connection.of(host))
     return render(request, "images/_host_check.html", _check_context(user, check, host))
 
 

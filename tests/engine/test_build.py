@@ -1,6 +1,7 @@
 """Builds on a real engine with both builders, and everything that can go wrong produced for real."""
 
 import contextlib
+import http.server
 import io
 import os
 import signal
@@ -64,7 +65,7 @@ def person() -> User:
 
 
 def built(host: Host, person: User, **options: Any) -> Job:
-    [job] = build_start(by=person, hosts=[host], network="none", **options)
+    [job] = build_start(by=person, hosts=[host], **({"network": "none"} | options))
     job_carry_out(job.pk)
     job.refresh_from_db()
     assert not job.is_open, f"{job.state}: taken by {job.worker or 'nobody'}"
@@ -249,6 +250,40 @@ def test_file_that_is_not_in_the_context_is_said(host: Host, person: User, name:
 def test_target_that_is_no_stage_is_said(host: Host, person: User) -> None:
     job = built(host, person, dockerfile_text=STAGES, target="nope")
     assert (job.error_code, job.error_values.get("target")) == ("build_target_missing", "nope"), job.error_raw
+
+
+@pytest.fixture
+def answering() -> Iterator[int]:
+    """A port of this machine's loopback that answers to HTTP."""
+    with http.server.HTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+
+
+@pytest.mark.parametrize("builder", ["buildkit", "classic"])
+def test_steps_use_the_network_that_is_asked_for(
+    host: Host, person: User, answering: int, builder: str
+) -> None:
+    text = f"FROM {BASE}\nRUN wget -q -O /page http://127.0.0.1:{answering}/pyproject.toml\n"
+    job = built(host, person, dockerfile_text=text, builder=builder, network="host")
+    assert job.state == JobState.SUCCEEDED, (job.error_code, job.error_raw, log(job))
+    job = built(host, person, dockerfile_text=text, builder=builder, no_cache=True)
+    assert job.error_code == "build_network", job.error_raw
+
+
+def test_image_is_for_the_platform_that_is_asked_for(
+    engine: PrivateEngine, host: Host, person: User
+) -> None:
+    upload = sent(person, archive({"Dockerfile": "FROM scratch\nCOPY x /x\n", "x": "1"}))
+    job = built(host, person, upload=upload, tags=["far:1"], platform="linux/arm64")
+    assert job.state == JobState.SUCCEEDED, job.error_raw
+    assert built(host, person, upload=upload, tags=["near:1"]).state == JobState.SUCCEEDED
+    with engine.client() as api:
+        raw: Any = api
+        far, near = (raw.inspect_image(name)["Architecture"] for name in ("far:1", "near:1"))
+    assert far == "arm64" != near
 
 
 def test_classic_builder_says_what_it_can_not_do(host: Host, person: User) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from config.demo import images as samples
 from config.demo.engines import PrivateEngine
-from images import hosts, jobs, ssh_keys
+from images import host_checks, hosts, jobs, ssh_keys
 from images.engine import read, ssh
 from images.engine.client import Connection, Engine, EngineCut, open_engine
 from images.errors import UserError
@@ -267,8 +267,8 @@ def looked_at_by(user: str, path: str) -> str:
 
 
 def checked(connection: Connection) -> Any:
-    check = hosts.address_check_start(by=factories.make_user(), connection=connection)
-    hosts.address_check_carry_out(check.pk)
+    check = host_checks.address_check_start(by=factories.make_user(), connection=connection)
+    host_checks.address_check_carry_out(check.pk)
     check.refresh_from_db()
     assert check.ssh_key == ""
     return check

@@ -1,5 +1,6 @@
 """What can happen in the middle of a pull or a push, produced for real: cut, cancelled, killed, hung, full."""
 
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -206,6 +207,29 @@ def test_ca_that_the_engine_does_not_know_is_said_of_a_pull(
     assert (job.error_code, job.error_values["registry"]) == ("registry_tls", registry.host)
     told = explain(job.error_code, job.error_values)
     assert f"/etc/docker/certs.d/{registry.host}/ca.crt" in told.remedy
+
+
+def test_registry_is_used_once_its_ca_lies_where_the_remedy_says(
+    engine: PrivateEngine, make_registry: MakeRegistry, work_directory: Path
+) -> None:
+    address = own_address()
+    certificate = make_certificate(work_directory, address)
+    registry = make_registry(certificate=certificate, address=address)
+    name = f"{registry.host}/shop/api:1"
+    loaded(engine, Image([name], [noise("data", 1000)]))
+    host, folder = registered(engine.address), Path("/etc/docker/certs.d") / registry.host
+    folder.mkdir(parents=True)
+    try:
+        (folder / "ca.crt").write_text(certificate[0].read_text())
+        copy = Copy.objects.get(host=host, references__name=name)
+        [job] = push_start(by=factories.make_admin(), copies=[copy], reference=name)
+        assert ended(job).state == JobState.SUCCEEDED
+        engine.wipe()
+        job = ended(pull_of(host, name))
+    finally:
+        shutil.rmtree(folder)
+    assert job.state == JobState.SUCCEEDED, job.error_raw
+    assert name in tags(engine)
 
 
 def test_image_that_is_not_there_for_a_platform_is_said(

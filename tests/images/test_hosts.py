@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from images import hosts
+from images import host_checks, hosts
 from images.engine import read
 from images.engine.client import Connection
 from images.engine.snapshots import EngineInfo
@@ -174,9 +174,9 @@ def test_refresh_is_a_job_and_asked_for_once(admin: User) -> None:
 
 def test_check_forgets_the_key_and_says_what_is_wrong(admin: User, woken: list[tuple[str, int]]) -> None:
     connection = Connection("unix:///nowhere/docker.sock", key=KEY)
-    check = hosts.address_check_start(by=admin, connection=connection)
+    check = host_checks.address_check_start(by=admin, connection=connection)
     assert check.state == CheckState.WAITING
-    hosts.address_check_carry_out(check.pk)
+    host_checks.address_check_carry_out(check.pk)
     check.refresh_from_db()
     assert (check.state, check.error_code, check.tls_key) == (CheckState.FAILED, "host_no_socket", "")
     assert check.ended_at is not None
@@ -202,8 +202,8 @@ def test_check_of_an_engine_that_refuses_to_say_what_it_is_ends(admin: User) -> 
     with ThreadingHTTPServer(("127.0.0.1", 0), SocketProxy) as proxy:
         threading.Thread(target=proxy.serve_forever, daemon=True).start()
         address = f"tcp://127.0.0.1:{proxy.server_port}"
-        check = hosts.address_check_start(by=admin, connection=Connection(address, key=KEY))
-        hosts.address_check_carry_out(check.pk)
+        check = host_checks.address_check_start(by=admin, connection=Connection(address, key=KEY))
+        host_checks.address_check_carry_out(check.pk)
         proxy.shutdown()
     check.refresh_from_db()
     assert (check.state, check.error_code, check.tls_key) == (CheckState.FAILED, "host_refused_info", "")
@@ -216,9 +216,9 @@ def test_check_that_fails_in_a_way_nobody_thought_of_ends_too(
     def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError(KEY)
 
-    monkeypatch.setattr(hosts, "open_engine", fail)
-    check = hosts.address_check_start(by=admin, connection=Connection("unix:///x", key=KEY))
-    hosts.address_check_carry_out(check.pk)
+    monkeypatch.setattr(host_checks, "open_engine", fail)
+    check = host_checks.address_check_start(by=admin, connection=Connection("unix:///x", key=KEY))
+    host_checks.address_check_carry_out(check.pk)
     check.refresh_from_db()
     assert (check.state, check.error_code, check.tls_key) == (CheckState.FAILED, "unexpected", "")
     assert "RuntimeError" in caplog.text
@@ -227,8 +227,8 @@ def test_check_that_fails_in_a_way_nobody_thought_of_ends_too(
 
 def test_old_checks_are_forgotten(admin: User) -> None:
     check = HostCheck.objects.create(address="unix:///x", tls_key=KEY)
-    assert hosts.checks_forget(timezone.now()) == 0
-    assert hosts.checks_forget(check.created_at + timedelta(days=2)) == 1
+    assert host_checks.checks_forget(timezone.now()) == 0
+    assert host_checks.checks_forget(check.created_at + timedelta(days=2)) == 1
 
 
 def test_gap_in_watching_makes_use_unknown_until_it_is_closed() -> None:
