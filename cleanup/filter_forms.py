@@ -4,7 +4,7 @@ from typing import Any
 
 from django import forms
 from django.db.models import QuerySet
-from django.utils.translation import gettext as _now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from cleanup import access, listings, wording
@@ -28,7 +28,7 @@ class PauseForm(StyledForm):
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         if cleaned.get("is_paused") and not cleaned.get("reason"):
-            self.add_error("reason", _now("Say why: others wonder when they see it."))
+            self.add_error("reason", gettext("Say why: others wonder when they see it."))
         return cleaned
 
 
@@ -56,9 +56,9 @@ class PlanFilterForm(StyledForm):
         self.fields["host"].queryset = visible  # type: ignore[attr-defined]
         removed, kept = listings.plan_reasons(plan)
         self.fields["reason"].choices = [  # type: ignore[attr-defined]
-            ("", _now("Any reason")),
-            (_now("Goes because"), [(code, wording.reason_label(code)) for code in removed]),
-            (_now("Stays because"), [(code, wording.reason_label(code)) for code in kept]),
+            ("", gettext("Any reason")),
+            (gettext("Goes because"), [(code, wording.reason_label(code)) for code in removed]),
+            (gettext("Stays because"), [(code, wording.reason_label(code)) for code in kept]),
         ]
 
     def chosen(self) -> listings.PlanFilter:

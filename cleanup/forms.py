@@ -9,7 +9,7 @@ from django import forms
 from django.conf import settings
 from django.forms.utils import ErrorDict
 from django.http import QueryDict
-from django.utils.translation import gettext as _now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from cleanup import policies, presets, wording
@@ -150,7 +150,7 @@ class PolicyForm(StyledForm):
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         if cleaned.get("scope") == "chosen" and not (cleaned.get("groups") or cleaned.get("hosts")):
-            self.add_error("scope", _now("Choose a group or a host, or all hosts."))
+            self.add_error("scope", gettext("Choose a group or a host, or all hosts."))
         explained = presets.explain_schedule(cleaned.get("schedule", ""), cleaned.get("time_zone") or "UTC")
         if explained.error:
             self.add_error(explained.field, explained.error)

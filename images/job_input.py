@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from django.utils.translation import gettext as _now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from images.errors import Text
@@ -79,13 +79,13 @@ def asked(job: Job) -> list[Asked]:
         Asked(str(LABELS.get(key, key)), tuple(_lines(masked(value, key)))) for key, value in given.items()
     ]
     if job.kind == "pull" and not job.parameters.get("tag", "-"):
-        found.append(Asked(_now("Tags"), (_now("every tag of the repository"),)))
+        found.append(Asked(gettext("Tags"), (gettext("every tag of the repository"),)))
     return [each for each in found if each.lines]
 
 
 def _lines(value: Any) -> Iterable[str]:
     if value is True:
-        yield _now("yes")
+        yield gettext("yes")
     elif isinstance(value, Mapping):
         if name := value.get("name"):
             yield str(name)

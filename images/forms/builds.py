@@ -7,7 +7,7 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import UploadedFile
-from django.utils.translation import gettext as _now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from images.commands.build import build_start
@@ -137,9 +137,9 @@ class BuildForm(CommandForm):
             except InvalidReferenceError:
                 wrong = True
             if wrong:
-                raise ValidationError(_now("%(name)s is not a name for an image.") % {"name": name})
+                raise ValidationError(gettext("%(name)s is not a name for an image.") % {"name": name})
         if len(names) > MOST_TAGS:
-            raise ValidationError(_now("At most %(most)s tags.") % {"most": MOST_TAGS})
+            raise ValidationError(gettext("At most %(most)s tags.") % {"most": MOST_TAGS})
         return names
 
     def clean_build_args(self) -> dict[str, str]:
@@ -147,7 +147,7 @@ class BuildForm(CommandForm):
         for name in values:
             if is_secret(name):
                 raise ValidationError(
-                    _now(
+                    gettext(
                         "%(name)s looks like a secret. Build arguments end up in the image's history, where "
                         "everybody who has the image can read them. Give it under Secrets."
                     )
@@ -183,11 +183,13 @@ class BuildForm(CommandForm):
     def _secrets_join(self, data: dict[str, Any]) -> None:
         typed, files = data.get("secrets") or {}, data.pop("secret_files", None) or {}
         if twice := sorted(typed.keys() & files.keys()):
-            self.add_error("secret_files", _now("The secret %(name)s is given twice.") % {"name": twice[0]})
+            self.add_error(
+                "secret_files", gettext("The secret %(name)s is given twice.") % {"name": twice[0]}
+            )
         if len(typed) + len(files) > MOST_SECRETS:
-            self.add_error("secrets", _now("At most %(most)s secrets.") % {"most": MOST_SECRETS})
+            self.add_error("secrets", gettext("At most %(most)s secrets.") % {"most": MOST_SECRETS})
         if (typed or files) and data.get("builder") == "classic":
-            self.add_error("builder", _now("The classic builder knows no secrets."))
+            self.add_error("builder", gettext("The classic builder knows no secrets."))
         data["secrets"] = typed | files
 
     def _sent(self, pk: Any) -> Upload | None:
@@ -216,16 +218,16 @@ def secret_of(file: "UploadedFile[Any]") -> str:
     values = {"name": str(file.name)[:80]}
     if not _SECRET_ID.match(str(file.name)):
         raise ValidationError(
-            _now("%(name)s can not be a secret's id: letters, digits, dots and dashes only.") % values
+            gettext("%(name)s can not be a secret's id: letters, digits, dots and dashes only.") % values
         )
     if (file.size or 0) > MOST_SECRET_BYTES:
-        raise ValidationError(_now("%(name)s is larger than 64 kB, which no secret may be.") % values)
+        raise ValidationError(gettext("%(name)s is larger than 64 kB, which no secret may be.") % values)
     try:
         text = str(file.read(), "utf-8")
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text or not text:
-        raise ValidationError(_now("%(name)s is empty or no text, so it can not be a secret.") % values)
+        raise ValidationError(gettext("%(name)s is empty or no text, so it can not be a secret.") % values)
     return text
 
 
@@ -235,7 +237,7 @@ def assignments(text: str, names: re.Pattern[str]) -> dict[str, str]:
     for line in filter(None, map(str.strip, text.splitlines())):
         name, equals, value = line.partition("=")
         if not equals or not names.match(name.strip()):
-            raise ValidationError(_now("Write it as NAME=value: %(line)s") % {"line": line[:80]})
+            raise ValidationError(gettext("Write it as NAME=value: %(line)s") % {"line": line[:80]})
         found[name.strip()] = value.strip()
     return found
 

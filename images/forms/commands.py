@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
-from django.utils.translation import gettext as _now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from images.commands.pull import pull_start
@@ -83,7 +83,7 @@ class ReferenceField(forms.CharField):
                 parse(text)
             except InvalidReferenceError as error:
                 raise ValidationError(
-                    _now(
+                    gettext(
                         "This is not an image reference. Write it as registry/name:tag, "
                         "such as redis:7.4 or ghcr.io/acme/api:1.4; repositories are in lower case."
                     ),

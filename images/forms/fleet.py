@@ -4,7 +4,7 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.utils.translation import gettext as _now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from images import access
@@ -105,7 +105,7 @@ class FleetForm(StyledForm):
         try:
             pattern_expression(pattern)
         except InvalidPatternError as error:
-            text = _now(
+            text = gettext(
                 "This is no pattern: a bracket is not closed, or it has more than %(most)s stars. A star stands "
                 "for anything but a slash."
             )
@@ -126,13 +126,13 @@ class FleetForm(StyledForm):
         """When the image was built that somebody names. Raises ValidationError when that can not be said."""
         images = images_named(self.user, text, host.pk if host else None)
         if not images:
-            raise ValidationError(_now("There is no image “%(name)s” here.") % {"name": text})
+            raise ValidationError(gettext("There is no image “%(name)s” here.") % {"name": text})
         if len({image.built_at for image in images}) > 1:
             raise ValidationError(
-                _now("“%(name)s” names several images; choose a host, or give an ID.") % {"name": text}
+                gettext("“%(name)s” names several images; choose a host, or give an ID.") % {"name": text}
             )
         if images[0].built_at is None:
-            raise ValidationError(_now("When “%(name)s” was built is not known.") % {"name": text})
+            raise ValidationError(gettext("When “%(name)s” was built is not known.") % {"name": text})
         return images[0].built_at
 
     def query(self) -> FleetQuery:

@@ -6,9 +6,8 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 from django.http import QueryDict
-from django.utils.translation import gettext as _now
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
 
 from images import access
 from images.commands.copy import copy_start
@@ -55,7 +54,7 @@ class CopiesForm(CommandForm):
     def points(self) -> Sequence[str]:
         """What is chosen, and what of it is left out."""
         points = [
-            _now("%(name)s on %(host)s") % {"name": c.name, "host": c.host} for c in self.allowed[:NAMED]
+            gettext("%(name)s on %(host)s") % {"name": c.name, "host": c.host} for c in self.allowed[:NAMED]
         ]
         if (more := len(self.allowed) - NAMED) > 0:
             points.append(ngettext("and %(n)s more", "and %(n)s more", more) % {"n": more})
@@ -74,12 +73,12 @@ class CopiesForm(CommandForm):
         for copy in self.allowed:
             by_host.setdefault(copy.host_id, []).append(copy)
         total = sum(archive_bytes(copies) for copies in by_host.values())
-        return _now("About %(size)s.") % {"size": human_size(total)} if total else ""
+        return gettext("About %(size)s.") % {"size": human_size(total)} if total else ""
 
     def clean(self) -> dict[str, Any]:
         data: dict[str, Any] = super().clean() or self.cleaned_data
         if not self.chosen:
-            raise ValidationError(_now("None of these images is there any more. Reload the list."))
+            raise ValidationError(gettext("None of these images is there any more. Reload the list."))
         if not self.allowed:
             raise ValidationError(str(self.refused))
         return data

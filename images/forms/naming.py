@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from django.http import Http404
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext as _now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from images import access
@@ -126,7 +126,7 @@ class TagForm(CopyForm):
         held = "; ".join(f"{copy.host}: {copy.short_id}" for copy in others)
         self.add_error(
             "take_over",
-            _now("This name belongs to another image, which would lose it: %(held)s.") % {"held": held},
+            gettext("This name belongs to another image, which would lose it: %(held)s.") % {"held": held},
         )
 
     def start(self, by: User) -> list[Job]:
@@ -191,7 +191,7 @@ class PushForm(CopyForm):
             lacking = ", ".join(host.name for host in data["hosts"] if host.pk not in having)
             if lacking:
                 self.add_error(
-                    "hosts", _now("There it does not have this name: %(hosts)s.") % {"hosts": lacking}
+                    "hosts", gettext("There it does not have this name: %(hosts)s.") % {"hosts": lacking}
                 )
         return data
 
@@ -219,8 +219,8 @@ def described(name: str, accounts: list[Registry]) -> str:
     """The name with the account it would be pushed with."""
     used = longest(accounts, full_repository(name))
     if used and used.username:
-        return _now("%(name)s, with the account %(account)s") % {"name": name, "account": used.name}
-    return _now("%(name)s, without an account") % {"name": name}
+        return gettext("%(name)s, with the account %(account)s") % {"name": name, "account": used.name}
+    return gettext("%(name)s, without an account") % {"name": name}
 
 
 def _is_meant(name: str, accounts: list[Registry]) -> tuple[bool, bool]:

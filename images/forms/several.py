@@ -6,9 +6,8 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.utils.translation import gettext as _now
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
 
 from images.commands.pull import pull_start
 from images.commands.push import push_start
@@ -70,10 +69,10 @@ class NamesForm(CopiesForm):
     def clean(self) -> dict[str, Any]:
         data: dict[str, Any] = super().clean() or self.cleaned_data
         if not self.names:
-            raise ValidationError(_now("None of these images has a tag."))
+            raise ValidationError(gettext("None of these images has a tag."))
         if max(len(self.chosen), sum(map(len, self.names.values()))) > MOST_COPIES:
             raise ValidationError(
-                _now("That are more than %(most)s at once. Select fewer, and repeat it.")
+                gettext("That are more than %(most)s at once. Select fewer, and repeat it.")
                 % {"most": MOST_COPIES}
             )
         return data
@@ -147,7 +146,7 @@ class PushSeveralForm(NamesForm):
                 if len({copy.image_id for copy in copies}) > 1:
                     hosts = ", ".join(str(copy.host) for copy in copies)
                     raise ValidationError(
-                        _now("%(name)s is not the same image on %(hosts)s. Select one of them.")
+                        gettext("%(name)s is not the same image on %(hosts)s. Select one of them.")
                         % {"name": name, "hosts": hosts}
                     )
         return targets

@@ -6,7 +6,7 @@ from django import template
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import gettext_lazy
 
 from images.errors import Text
 from images.hadolint import UNREADABLE, Finding
@@ -16,13 +16,13 @@ from images.templatetags.drydock import duration
 register = template.Library()
 
 _STATES: dict[str, Text] = {
-    "waiting": _lazy("Waiting"),
-    "running": _lazy("Working"),
-    "done": _lazy("Done"),
-    "cached": _lazy("Cached"),
-    "failed": _lazy("Failed"),
-    "stopped": _lazy("Stopped"),
-    "skipped": _lazy("Not reached"),
+    "waiting": gettext_lazy("Waiting"),
+    "running": gettext_lazy("Working"),
+    "done": gettext_lazy("Done"),
+    "cached": gettext_lazy("Cached"),
+    "failed": gettext_lazy("Failed"),
+    "stopped": gettext_lazy("Stopped"),
+    "skipped": gettext_lazy("Not reached"),
 }
 _LOOKS = {"running": "info", "done": "good", "cached": "muted", "failed": "danger", "stopped": "warning"}
 _ICONS = {

@@ -7,7 +7,7 @@ from django import template
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import gettext_lazy
 
 from images.errors import Explanation, Text, explain
 from images.models import ItemState, Job, JobItem, Registry, RemoteTag
@@ -73,14 +73,14 @@ def item_look(item: JobItem) -> str:
 
 
 _LAYER_STATES: dict[str, Text] = {
-    "waiting": _lazy("Waiting"),
-    "downloading": _lazy("Downloading"),
-    "verifying": _lazy("Checking"),
-    "downloaded": _lazy("Downloaded"),
-    "extracting": _lazy("Unpacking"),
-    "pushing": _lazy("Pushing"),
-    "done": _lazy("Done"),
-    "exists": _lazy("Already there"),
+    "waiting": gettext_lazy("Waiting"),
+    "downloading": gettext_lazy("Downloading"),
+    "verifying": gettext_lazy("Checking"),
+    "downloaded": gettext_lazy("Downloaded"),
+    "extracting": gettext_lazy("Unpacking"),
+    "pushing": gettext_lazy("Pushing"),
+    "done": gettext_lazy("Done"),
+    "exists": gettext_lazy("Already there"),
 }
 
 

@@ -75,3 +75,14 @@ def names_the_same(entry: polib.POEntry) -> bool:
 
 def values(*texts: str) -> set[str]:
     return {name for text in texts for name in re.findall(r"%\((\w+)\)", text)}
+
+
+def test_strings_are_marked_by_names_that_are_collected() -> None:
+    """xgettext knows `gettext` and its like by name, and `_`; what is marked by another name is never translated."""
+    alias = re.compile(r"^from django\.utils\.translation import .*\b\w+ as (?!_\b)(\w+)", re.MULTILINE)
+    found = {
+        str(path.relative_to(BASE_DIR)): alias.findall(path.read_text())
+        for room in ("config", "images", "cleanup")
+        for path in (BASE_DIR / room).rglob("*.py")
+    }
+    assert not {path: names for path, names in found.items() if names}
