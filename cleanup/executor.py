@@ -32,7 +32,7 @@ from images.operations import operation
 from images.removal import stored_bytes
 
 # Large enough that a container list and some queries do not weigh, small enough to be over in a moment.
-BATCH = 24
+BATCH = 32
 # Engines remove about twice as fast side by side; more threads than this gain nothing.
 THREADS = 6
 DEADLINE_SECONDS = 4 * 3600

@@ -33,8 +33,10 @@ def upload_end(upload: Upload, size_bytes: int) -> Upload:
     upload.size_bytes = size_bytes
     try:
         found = survey(archived(upload_path(upload)))
-        # The text along with it: the page shows its findings, and a large archive is not read twice for that.
-        upload.summary = found.as_json() | {"dockerfile_text": found.dockerfile_text}
+        # The texts along with it: the page shows findings in one and the build minds the other, and a large
+        # archive is not read once more for that.
+        texts = {"dockerfile_text": found.dockerfile_text, "ignore_text": found.ignore_text}
+        upload.summary = found.as_json() | texts
         upload.state = UploadState.READY
     except UserError as error:
         upload.state, upload.error_code, upload.error_values = UploadState.REFUSED, error.code, error.values
@@ -55,7 +57,7 @@ def upload_survey(upload: Upload, *, folder: str = "", dockerfile: str = "") -> 
     path = upload_path(upload)
     if upload.state != UploadState.READY or not path.exists():
         raise UserError("upload_gone")
-    if not folder and not dockerfile:
+    if not folder and not dockerfile and "ignore_text" in upload.summary:
         return Survey.of(upload.summary)
     return survey(archived(path), folder=folder, dockerfile=dockerfile)
 

@@ -25,7 +25,7 @@ from images.operations import operation
 from images.references import InvalidReferenceError, parse
 from images.registries import credentials_of, registry_for
 from images.secrets import hiding, is_secret
-from images.uploads import upload_path
+from images.uploads import upload_path, upload_survey
 
 DEADLINE_SECONDS = 6 * 3600
 LAYERS_SHOWN = 200
@@ -114,7 +114,7 @@ def carry_out(context: JobContext) -> dict[str, Any]:
     before = {name: read.find_image(engine, name) for name in parameters["tags"]}
     try:
         with _members(context, steps) as members:
-            found = survey(members, folder=parameters["folder"], dockerfile=parameters["dockerfile"])
+            found = _survey(context, members)
             figures |= found.as_json()
             if found.dockerfile_text is None:
                 raise UserError("build_dockerfile_missing")
@@ -166,6 +166,18 @@ def _members(context: JobContext, steps: Steps) -> Iterator[Members]:
         ):
             steps.finish(step)
             yield members
+
+
+def _survey(context: JobContext, members: Members) -> Survey:
+    """What the context holds; of an upload it may be known from when it came."""
+    parameters = context.job.parameters
+    wanted = {"folder": parameters["folder"], "dockerfile": parameters["dockerfile"]}
+    if parameters["context"] == "upload":
+        upload = Upload.objects.filter(pk=parameters["upload"]).first()
+        if upload is None:
+            raise UserError("upload_gone")
+        return upload_survey(upload, **wanted)
+    return survey(members, **wanted)
 
 
 @contextlib.contextmanager

@@ -75,7 +75,7 @@ class Survey:
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> "Survey":
-        """From what `as_json` gave; the text of .dockerignore is not among it."""
+        """From what `as_json` gave, and the texts where they were kept beside it."""
         return cls(**{f.name: stored[f.name] for f in fields(cls) if f.name in stored})
 
     def ignore(self) -> Ignore | None:
