@@ -177,8 +177,19 @@ class PrivateEngine:
         self.start()
 
     def pause(self) -> None:
-        """Makes the engine hang: connections are accepted by the kernel, nothing answers."""
+        """Makes the engine hang: connections are accepted by the kernel, nothing answers.
+
+        Returns when every thread has stopped: until then one may still answer.
+        """
         self._signal(signal.SIGSTOP)
+        deadline = time.monotonic() + STOP_SECONDS
+        while not self._has_stopped() and time.monotonic() < deadline:
+            time.sleep(0.005)
+
+    def _has_stopped(self) -> bool:
+        threads = Path(f"/proc/{self.process.pid}/task").glob("*/stat") if self.process else ()
+        # The name before it may hold anything, brackets too.
+        return all(path.read_text().rpartition(")")[2].split()[0] == "T" for path in threads)
 
     def cont(self) -> None:
         self._signal(signal.SIGCONT)

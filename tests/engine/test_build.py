@@ -273,9 +273,7 @@ def test_steps_use_the_network_that_is_asked_for(
     assert job.error_code == "build_network", job.error_raw
 
 
-def test_image_is_for_the_platform_that_is_asked_for(
-    engine: PrivateEngine, host: Host, person: User
-) -> None:
+def test_image_is_for_the_platform_that_is_asked_for(engine: PrivateEngine, host: Host, person: User) -> None:
     upload = sent(person, archive({"Dockerfile": "FROM scratch\nCOPY x /x\n", "x": "1"}))
     job = built(host, person, upload=upload, tags=["far:1"], platform="linux/arm64")
     assert job.state == JobState.SUCCEEDED, job.error_raw
