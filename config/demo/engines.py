@@ -181,15 +181,20 @@ class PrivateEngine:
 
         Returns when every thread has stopped: until then one may still answer.
         """
+        if not self.is_running:
+            return
         self._signal(signal.SIGSTOP)
         deadline = time.monotonic() + STOP_SECONDS
         while not self._has_stopped() and time.monotonic() < deadline:
             time.sleep(0.005)
 
     def _has_stopped(self) -> bool:
-        threads = Path(f"/proc/{self.process.pid}/task").glob("*/stat") if self.process else ()
-        # The name before it may hold anything, brackets too.
-        return all(path.read_text().rpartition(")")[2].split()[0] == "T" for path in threads)
+        try:
+            told = [path.read_text() for path in Path(f"/proc/{self.pid}/task").glob("*/stat")]
+        except OSError:
+            return False  # a thread ended meanwhile
+        # The name before the state may hold anything, brackets too.
+        return all(text.rpartition(")")[2].split()[0] == "T" for text in told)
 
     def cont(self) -> None:
         self._signal(signal.SIGCONT)
