@@ -59,7 +59,9 @@ def _may_be_build_step(event: EngineEvent) -> bool:
 
 
 def _apply_images(host: Host, events: Sequence[EngineEvent], engine: Engine) -> None:
-    names = {event.actor_id for event in events}
+    names = {event.actor_id for event in events if event.actor_id}
+    if not all(event.actor_id for event in events):
+        names |= _unknown(host, engine)
     names |= {
         event.attributes["name"] for event in events if event.attributes.get("name") and _arrives(event)
     }
@@ -70,6 +72,12 @@ def _apply_images(host: Host, events: Sequence[EngineEvent], engine: Engine) -> 
     images_refresh(host, names, engine, arrived_at=min(arrived, default=None), again=again)
     if arrived:
         cache_refresh(host, engine)
+
+
+def _unknown(host: Host, engine: Engine) -> set[str]:
+    """Images without a row: Podman 4 does not tell which ones a load has brought."""
+    known = Copy.objects.filter(host=host).values_list("engine_id", flat=True)
+    return {summary.engine_id for summary in read.list_images(engine)} - set(known)
 
 
 def _arrives(event: EngineEvent) -> bool:

@@ -192,16 +192,20 @@ def remove(context: JobContext) -> dict[str, Any]:
     if work.changed:
         inventory.images_refresh(host, work.changed, engine)
         inventory.recount(host)
-    return {"freed_bytes": before - stored_bytes(host, engine)}
+    after = stored_bytes(host, engine)
+    return {"freed_bytes": None if before is None or after is None else before - after}
 
 
-def stored_bytes(host: Host, engine: Engine) -> int:
+def stored_bytes(host: Host, engine: Engine) -> int | None:
     """Bytes of layers on the host: a removal is measured by how this drops. Seconds on a full host.
+
+    None where the engine does not tell.
 
     The engine's own `LayersSize` counts only layers that listed images use (tried on 20.10): those that just
     a container holds, after its image was removed by force, are on the disk as well.
     """
-    return layers_size(engine) + host_holdings(host).held_only_bytes()
+    total = layers_size(engine)
+    return None if total is None else total + host_holdings(host).held_only_bytes()
 
 
 class _Work:

@@ -190,9 +190,15 @@ def _step(row: Mapping[str, Any]) -> HistoryStep:
     )
 
 
-def layers_size(engine: Engine) -> int:
-    """The engine's own total of image layers in bytes: what "freed" is measured by. Slow on a full host."""
-    return int(_disk_use(engine).get("LayersSize") or 0)
+def layers_size(engine: Engine) -> int | None:
+    """The engine's own total of image layers in bytes: what "freed" is measured by. Slow on a full host.
+
+    None where the engine has images and no total, as Podman 4 does.
+    """
+    told = _disk_use(engine)
+    total = int(told.get("LayersSize") or 0)
+    is_told = total > 0 or not any(row.get("Size") for row in told.get("Images") or ())
+    return total if is_told else None
 
 
 def cache_use(engine: Engine) -> CacheUse:

@@ -45,11 +45,12 @@ def prove(host: Host, names: Iterable[str], *, force: bool = False) -> Proof:
         holdings = host_holdings(host)
         keys = [copy.pk for copy in copies]
         promised = holdings.freed(holdings.removable(keys))
-        before, raw_before = stored_bytes(host, engine), layers_size(engine)
+        before, raw_before = told(stored_bytes(host, engine)), told(layers_size(engine))
         by_pk = {copy.pk: copy for copy in Copy.objects.filter(host=host)}
         states = tuple(_remove(engine, by_pk[key], force) for key in holdings.closure(keys))
         inventory.sync(host, engine)
-        return Proof(promised, raw_before - layers_size(engine), before - stored_bytes(host, engine), states)
+        raw_after, after = told(layers_size(engine)), told(stored_bytes(host, engine))
+        return Proof(promised, raw_before - raw_after, before - after, states)
 
 
 def find(host: Host, name: str) -> Copy:
@@ -70,3 +71,9 @@ def prove_exact(engine: PrivateEngine, *names: str, host: Host | None = None) ->
     assert proof.promised.high == proof.layers_size_drop == proof.freed
     assert set(proof.states) <= {ItemState.REMOVED, ItemState.GONE}
     return proof
+
+
+def told(size_bytes: int | None) -> int:
+    """The engine's total, which Docker always tells."""
+    assert size_bytes is not None
+    return size_bytes

@@ -303,8 +303,11 @@ def test_remove_frees_what_was_promised(address: str) -> None:
     assert named(host) == {NAME, ALSO}
 
 
-def check_freed(host: Host, low: int, high: int, freed: int) -> None:
+def check_freed(host: Host, low: int, high: int, freed: int | None) -> None:
     print(host.engine_kind, host.engine_version, host.store_kind, "promised", low, "to", high, "freed", freed)
+    if freed is None:
+        assert host.engine_version.startswith("4."), "Podman 4 tells no total, and it is not guessed"
+        return
     assert freed > 2_900_000
     if host.engine_kind == "podman":  # it counts the bytes of archives: "up to" is off by their padding
         high = high * 101 // 100
@@ -365,6 +368,5 @@ def test_policy_is_planned_and_run(address: str) -> None:
     run.refresh_from_db()
     assert run.state == RunState.SUCCEEDED, outcomes(plan)
     assert named(host) == {f"127.0.0.1:5000/shop/app:1.{n}" for n in (3, 4)}
-    assert run.freed_bytes is not None
     low = 0 if plan.host_plans.get().is_up_to else plan.promised_bytes
     check_freed(host, low, plan.promised_bytes_high, run.freed_bytes)

@@ -144,7 +144,8 @@ def test_freed_is_as_predicted_or_said_to_be_an_estimate(name: str) -> None:
             before = read.layers_size(engine)
             api.remove_image("big:1")
             time.sleep(1)
-            measured = before - read.layers_size(engine)
+            after = read.layers_size(engine)
+        measured = None if before is None or after is None else before - after
         print(
             name,
             "promised",
@@ -155,6 +156,7 @@ def test_freed_is_as_predicted_or_said_to_be_an_estimate(name: str) -> None:
             measured,
         )
         assert not freed.is_exact or freed.high == measured
+        assert measured is not None or host.engine_kind == "podman", "Podman 4 tells no total"
 
 
 def test_one_content_is_one_image_on_every_store() -> None:

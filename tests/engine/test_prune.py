@@ -21,7 +21,7 @@ from images.engine.read import layers_size
 from images.jobs import job_carry_out
 from images.models import Copy, Host, Job, JobState, User
 from tests import factories
-from tests.engine.freed import registered
+from tests.engine.freed import registered, told
 from tests.engine.test_limits import Most
 from tests.engine.test_pull import fill
 from tests.engine.workers import Bench, bench, wait_for
@@ -45,7 +45,7 @@ def names_on(engine: PrivateEngine) -> set[str]:
 
 def total(host: Host) -> int:
     with open_engine(Connection.of(host)) as opened:
-        return layers_size(opened)
+        return told(layers_size(opened))
 
 
 def pruned(host: Host, kind: str, by: User) -> Plan:

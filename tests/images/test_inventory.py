@@ -244,6 +244,37 @@ def test_short_container_is_found_by_the_name_its_creator_wrote(host: Host, api:
     assert Copy.objects.get().last_used_at == at
 
 
+def test_load_that_does_not_say_what_it_brought_is_looked_for(host: Host, api: RecordedApi) -> None:
+    """As Podman 4.3.1 tells it, with the archive for a name."""
+    api.add(1, "app:1")
+    sync(host, api)
+    api.add(2, "app:2")
+    at = timezone.now() - timedelta(minutes=3)
+    event = EngineEvent("image", "load", "", {"name": "/var/tmp/api_load.tar1496372990"}, at)
+    events_apply(host, [event], recorded_engine(api))
+    assert set(Copy.objects.values_list("tag", flat=True)) == {"1", "2"}
+    assert Copy.objects.get(tag="2").arrived_at == at
+    host.refresh_from_db()
+    assert host.image_count == 2
+
+
+@pytest.mark.parametrize(
+    ("told", "total"),
+    [
+        ({"LayersSize": 7, "Images": [{"Size": 7}]}, 7),
+        ({"LayersSize": 0, "Images": []}, 0),
+        ({"LayersSize": 0, "Images": [{"Size": 0}]}, 0),
+        ({"LayersSize": 0, "Images": [{"Size": 1405614}]}, None),  # Podman 4.3.1
+        ({"LayersSize": None, "Images": None}, 0),
+    ],
+)
+def test_total_that_an_engine_does_not_tell_is_not_taken_for_none_at_all(
+    told: dict[str, Any], total: int | None, api: RecordedApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "_result", lambda path, **_: told)
+    assert read.layers_size(recorded_engine(api)) == total
+
+
 def test_sync_takes_a_fixed_number_of_queries(
     host: Host, api: RecordedApi, django_assert_max_num_queries: Any
 ) -> None:
