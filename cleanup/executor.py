@@ -32,7 +32,7 @@ from images.operations import operation
 from images.removal import stored_bytes
 
 # Large enough that a container list and some queries do not weigh, small enough to be over in a moment.
-BATCH = 32
+BATCH = 48
 # Engines remove about twice as fast side by side; more threads than this gain nothing.
 THREADS = 6
 DEADLINE_SECONDS = 4 * 3600
@@ -52,19 +52,30 @@ def cleanup(context: JobContext) -> dict[str, Any]:
     work = _Work(context, host_run)
     try:
         work.carry_out()
-    except (JobStopped, EngineCut) as stopped:
-        stop = context.stop or (stopped if isinstance(stopped, JobStopped) else JobStopped("lost"))
-        if stop.reason != "lost":
-            work.finish(JobState.CANCELLED if stop.reason == "cancelled" else JobState.FAILED)
-        raise
-    except Exception:
-        work.finish(JobState.FAILED)
+        _check_mine(context)
+    except Exception as error:
+        if state := _end_state(context, error):
+            work.finish(state)
         raise
     return work.finish(JobState.SUCCEEDED)
 
 
-_Removal = tuple[Item, "Future[Outcome]"]
-"""An item on which a thread is at work, and what will come of it."""
+def _check_mine(context: JobContext) -> None:
+    """Raises JobStopped where another worker has taken the job over: the end of the run is that one's to write."""
+    stop = context.reason_to_stop()
+    if stop and stop.reason == "lost":
+        raise stop
+
+
+def _end_state(context: JobContext, error: Exception) -> str:
+    """How the run ends after this error; "" where another worker has taken it over and goes on with it.
+
+    A cut comes out of the SDK like any fault of the connection, so the job itself is asked why.
+    """
+    stop = error if isinstance(error, JobStopped) else context.stop or context.reason_to_stop()
+    if stop:
+        return {"cancelled": str(JobState.CANCELLED), "lost": ""}.get(stop.reason, str(JobState.FAILED))
+    return "" if isinstance(error, EngineCut) else str(JobState.FAILED)
 
 
 class _Work:
@@ -98,31 +109,21 @@ class _Work:
             self.host_run.save(update_fields=["bytes_before"])
         self._take_up(engine)
         with ThreadPoolExecutor(THREADS, thread_name_prefix="cleanup") as pool:
-            self._remove_all(engine, pool)
+            for batch in self._batches():
+                self.context.check()
+                if reason := run_hold(self.host_run):
+                    self._skip_rest(reason)
+                    return
+                self._carry_out_batch(engine, pool, batch)
 
-    def _remove_all(self, engine: Engine, pool: ThreadPoolExecutor) -> None:
-        """While one batch is being removed the guards of the next are asked; no more than two are under way."""
-        under_way: list[_Removal] = []
-        try:
-            for level in self._levels():
-                for start in range(0, len(level), BATCH):
-                    self.context.check()
-                    if reason := run_hold(self.host_run):
-                        self._skip_rest(reason)
-                        return
-                    before, under_way = under_way, self._begin(engine, pool, level[start : start + BATCH])
-                    self._end(before)
-                before, under_way = under_way, []
-                self._end(before)
-        finally:
-            self._collect(under_way)
-
-    def _levels(self) -> Iterator[list[Item]]:
+    def _batches(self) -> Iterator[list[Item]]:
         """Children before parents: side by side goes only what does not depend on each other."""
         waiting = [item for item in self.items if item.state == ItemState.PENDING]
         waiting.sort(key=lambda item: -self.guards.depth(item))
         for _depth, level in groupby(waiting, key=self.guards.depth):
-            yield list(level)
+            rows = list(level)
+            for start in range(0, len(rows), BATCH):
+                yield rows[start : start + BATCH]
 
     def _take_up(self, engine: Engine) -> None:
         """Looks at what a killed worker was in the middle of: gone was us, else it starts anew."""
@@ -134,7 +135,7 @@ class _Work:
                 item.state = ItemState.PENDING
                 item.save(update_fields=["state"])
 
-    def _begin(self, engine: Engine, pool: ThreadPoolExecutor, batch: Sequence[Item]) -> list[_Removal]:
+    def _carry_out_batch(self, engine: Engine, pool: ThreadPoolExecutor, batch: Sequence[Item]) -> None:
         stops = self.guards.stops(engine, batch, timezone.now())
         with transaction.atomic():
             for item in batch:
@@ -144,15 +145,13 @@ class _Work:
                     self._record(item, Outcome(ItemState.SKIPPED, code, texts))
             going = [item for item in batch if item.pk not in stops]
             _mark_running(going)
-        return [(item, pool.submit(_remove, engine, item)) for item in going]
-
-    def _end(self, batch: Sequence[_Removal]) -> None:
-        failure = self._collect(batch)
+        futures = [(item, pool.submit(_remove, engine, item)) for item in going]
+        failure = self._collect(futures)
         self._tell()
         if failure:
             raise failure
 
-    def _collect(self, futures: Iterable[_Removal]) -> BaseException | None:
+    def _collect(self, futures: Iterable[tuple[Item, "Future[Outcome]"]]) -> BaseException | None:
         """Writes all outcomes of a batch at once; the first failure of the connection, if there was one."""
         failure: BaseException | None = None
         outcomes: list[tuple[Item, Outcome]] = []

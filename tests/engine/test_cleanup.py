@@ -18,7 +18,7 @@ from images import inventory
 from images.engine import remove
 from images.engine.client import Connection, Engine, EngineCut, open_engine
 from images.job_context import JobContext, JobStopped
-from images.jobs import job_carry_out, job_claim
+from images.jobs import job_cancel, job_carry_out, job_claim
 from images.models import Copy, Host, HostState, ItemState, Job, JobState, Pin, User
 from images.models import Image as ImageRow
 from tests import factories
@@ -386,6 +386,60 @@ def test_run_that_is_cut_off_between_two_requests_gives_references_back(
             executor.cleanup(context)
     assert names_on(engine) == {"shop/app:1.0", "shop/app:1.0.0", "mirror.example:5000/app:1", "shop/app:2.0"}
     assert [state for state, _ in outcomes(plan).values()] == [ItemState.UNKNOWN]
+
+
+@pytest.mark.parametrize("reason", ["cancelled", "lost"])
+def test_cut_while_the_guards_are_asked_is_told_by_its_reason(
+    engine: PrivateEngine, person: User, monkeypatch: pytest.MonkeyPatch, reason: str
+) -> None:
+    """The SDK tells it as a fault of the connection, which it is not."""
+    with engine.client() as api:
+        demo.load(api, *apps(4))
+    plan = planned(policy_for(registered(engine.address)), person)
+    run = runs.run_start(by=person, plan=plan)
+    job = Job.objects.get(host_run__run=run)
+    ask = Guards.stops
+
+    def cut_and_ask(self: Any, opened: Engine, *arguments: Any) -> Any:
+        if reason == "cancelled":
+            job_cancel(by=person, job=Job.objects.get(pk=job.pk))
+        else:
+            Job.objects.filter(pk=job.pk).update(worker="another worker, which goes on with it")
+        opened.cut()
+        return ask(self, opened, *arguments)
+
+    monkeypatch.setattr(Guards, "stops", cut_and_ask)
+    job_carry_out(job.pk)
+    run.refresh_from_db()
+    job.refresh_from_db()
+    assert len(names_on(engine)) == 4
+    if reason == "cancelled":
+        assert (job.state, run.state) == (JobState.CANCELLED, RunState.CANCELLED)
+        assert set(outcomes(plan).values()) == {("skipped", "run_cancelled")}
+    else:
+        assert (job.state, run.state) == (JobState.RUNNING, RunState.RUNNING)
+        assert {state for state, _ in outcomes(plan).values()} == {ItemState.PENDING}
+
+
+def test_worker_that_was_taken_for_dead_does_not_end_the_run_of_its_successor(
+    engine: PrivateEngine, person: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with engine.client() as api:
+        demo.load(api, *apps(3))
+    plan = planned(policy_for(registered(engine.address)), person)
+    run = runs.run_start(by=person, plan=plan)
+    job = Job.objects.get(host_run__run=run)
+    told = executor._Work._tell
+
+    def tell_and_lose(self: Any) -> None:
+        told(self)
+        Job.objects.filter(pk=job.pk).update(worker="another worker, which goes on with it")
+
+    monkeypatch.setattr(executor._Work, "_tell", tell_and_lose)
+    job_carry_out(job.pk)
+    run.refresh_from_db()
+    assert run.state == RunState.RUNNING
+    assert run.host_runs.get().state == RunState.RUNNING
 
 
 def test_references_that_an_unreachable_engine_is_owed_come_back_with_it(
