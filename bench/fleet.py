@@ -158,7 +158,7 @@ def seed(host_count: int, image_count: int) -> dict[str, Any]:
     """Copies as a fleet has them: 1 % in use by name, some dangling, repositories shared by all hosts."""
     from django.utils import timezone
 
-    from images.models import Copy, HostGroup, Image, Reference
+    from images.models import HostGroup, Image
     from tests import factories
 
     draw, now = random.Random(7), timezone.now()
@@ -176,39 +176,7 @@ def seed(host_count: int, image_count: int) -> dict[str, Any]:
         batch_size=5000,
     )
     for host in hosts:
-        copies = []
-        for image in draw.sample(images, image_count):
-            repository = repositories[image.pk % len(repositories)]
-            version = f"{image.pk % 9}.{image.pk % 40}.{image.pk % 100}"
-            dangling = draw.random() < 0.05
-            tag = "" if dangling else "latest" if draw.random() < 0.02 else version
-            engine_id = f"sha256:{draw.getrandbits(256):064x}"
-            digest = f"{repository}@sha256:{draw.getrandbits(256):064x}"
-            moment = now - timedelta(days=draw.random() * 300)
-            size = int(draw.lognormvariate(19, 1.2))
-            labels = f"maintainer=acme org.opencontainers.image.title={repository}"
-            copies.append(
-                Copy(
-                    host=host, image=image, engine_id=engine_id, repository="" if dangling else repository,
-                    tag=tag, search_text=f"{repository}:{tag} {digest} {engine_id} {labels}",
-                    is_dangling=dangling, is_latest=tag == "latest", size_bytes=size,
-                    is_behind=image.pk % 100 == 0,
-                    own_bytes=size // draw.randint(1, 9), container_count=draw.random() < 0.03,
-                    first_seen_at=moment, arrived_at=moment, last_seen_at=now,
-                    last_used_at=moment if draw.random() < 0.6 else None, built_at=image.built_at,
-                )
-            )  # fmt: skip
-        Copy.objects.bulk_create(copies, batch_size=500)
-        Reference.objects.bulk_create(
-            [
-                Reference(
-                    copy=copy, host=host, name=f"{copy.repository}:{copy.tag}", registry=copy.repository.split("/")[0],
-                    repository=copy.repository, tag=copy.tag,
-                )
-                for copy in copies if copy.tag
-            ],
-            batch_size=500,
-        )  # fmt: skip
+        copies = fill(host, draw.sample(images, image_count), repositories, draw)
     member = factories.make_user("member")
     factories.grant(member, "maintainer", groups[3])
     factories.grant(member, "viewer", groups[4])
@@ -216,6 +184,48 @@ def seed(host_count: int, image_count: int) -> dict[str, Any]:
         "root": factories.make_admin(), "member": member, "engine_id": copies[5].engine_id[7:27], "host": hosts[13].pk,
         "group": groups[3].pk, "repository": repositories[77],
     }  # fmt: skip
+
+
+def fill(host: Any, images: list[Any], repositories: list[str], draw: random.Random) -> list[Any]:
+    """The host's copies of these images, and their names; their sizes and dates are drawn."""
+    from django.utils import timezone
+
+    from images.models import Copy, Reference
+
+    now, copies = timezone.now(), []
+    for image in images:
+        repository = repositories[image.pk % len(repositories)]
+        version = f"{image.pk % 9}.{image.pk % 40}.{image.pk % 100}"
+        dangling = draw.random() < 0.05
+        tag = "" if dangling else "latest" if draw.random() < 0.02 else version
+        engine_id = f"sha256:{draw.getrandbits(256):064x}"
+        digest = f"{repository}@sha256:{draw.getrandbits(256):064x}"
+        moment = now - timedelta(days=draw.random() * 300)
+        size = int(draw.lognormvariate(19, 1.2))
+        labels = f"maintainer=acme org.opencontainers.image.title={repository}"
+        copies.append(
+            Copy(
+                host=host, image=image, engine_id=engine_id, repository="" if dangling else repository,
+                tag=tag, search_text=f"{repository}:{tag} {digest} {engine_id} {labels}",
+                is_dangling=dangling, is_latest=tag == "latest", size_bytes=size,
+                is_behind=image.pk % 100 == 0,
+                own_bytes=size // draw.randint(1, 9), container_count=draw.random() < 0.03,
+                first_seen_at=moment, arrived_at=moment, last_seen_at=now,
+                last_used_at=moment if draw.random() < 0.6 else None, built_at=image.built_at,
+            )
+        )  # fmt: skip
+    Copy.objects.bulk_create(copies, batch_size=500)
+    Reference.objects.bulk_create(
+        [
+            Reference(
+                copy=copy, host=host, name=f"{copy.repository}:{copy.tag}", registry=copy.repository.split("/")[0],
+                repository=copy.repository, tag=copy.tag,
+            )
+            for copy in copies if copy.tag
+        ],
+        batch_size=500,
+    )  # fmt: skip
+    return copies
 
 
 if __name__ == "__main__":

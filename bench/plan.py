@@ -85,33 +85,39 @@ def timed_plan(name: str | None) -> tuple[float, int]:
     return seconds, plan.item_count
 
 
+def make_images() -> list[Any]:
+    """Ten layers each, half of them shared with others."""
+    from images.models import Image, ImageLayer, Layer
+
+    layers = Layer.objects.bulk_create(
+        Layer(
+            chain_id=f"sha256:{n:064x}",
+            diff_id=f"sha256:{n:064x}",
+            store_kind="graph",
+            size_bytes=1000 + n,
+        )
+        for n in range(IMAGES * LAYERS // 2 + 100)
+    )
+    images = Image.objects.bulk_create(Image(content_key=f"{n:064x}") for n in range(IMAGES))
+    stacks: list[Any] = []
+    for n, image in enumerate(images):
+        own = layers[100 + n * LAYERS // 2 : 100 + (n + 1) * LAYERS // 2]
+        shared = layers[(n % 20) * 5 : (n % 20) * 5 + LAYERS // 2]
+        stacks += [ImageLayer(image=image, layer=layer, position=p) for p, layer in enumerate(shared + own)]
+    ImageLayer.objects.bulk_create(stacks, batch_size=5000)
+    return images
+
+
 def fill(count: int) -> list[str]:
-    """Hosts that all hold the same images, as a fleet does; ten layers each, half of them shared."""
+    """Hosts that all hold the same images, as a fleet does; their names."""
     from django.db import transaction
     from django.utils import timezone
 
-    from images.models import Copy, Host, Image, ImageLayer, Layer, Reference
+    from images.models import Copy, Host, Reference
 
     now = timezone.now()
     with transaction.atomic():
-        layers = Layer.objects.bulk_create(
-            Layer(
-                chain_id=f"sha256:{n:064x}",
-                diff_id=f"sha256:{n:064x}",
-                store_kind="graph",
-                size_bytes=1000 + n,
-            )
-            for n in range(IMAGES * LAYERS // 2 + 100)
-        )
-        images = Image.objects.bulk_create(Image(content_key=f"{n:064x}") for n in range(IMAGES))
-        stacks: list[Any] = []
-        for n, image in enumerate(images):
-            own = layers[100 + n * LAYERS // 2 : 100 + (n + 1) * LAYERS // 2]
-            shared = layers[(n % 20) * 5 : (n % 20) * 5 + LAYERS // 2]
-            stacks += [
-                ImageLayer(image=image, layer=layer, position=p) for p, layer in enumerate(shared + own)
-            ]
-        ImageLayer.objects.bulk_create(stacks, batch_size=5000)
+        images = make_images()
     hosts = []
     for number in range(count):
         with transaction.atomic():

@@ -113,7 +113,7 @@ def batch_of(user: User, key: uuid.UUID) -> Batch | None:
 
 def _visible(user: User, key: uuid.UUID) -> QuerySet[Job]:
     jobs = Job.objects.visible_to(user).filter(batch=key).select_related("host", "created_by")
-    return jobs.defer("parameters").order_by("host__name", "id")
+    return jobs.order_by("host__name", "id")
 
 
 def batch_cancel(*, by: User, batch: Batch) -> int:

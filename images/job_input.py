@@ -32,7 +32,7 @@ LABELS: dict[str, Text] = {
     "builder": _("Builder"),
     "build_args": _("Build arguments"),
     "labels": _("Labels"),
-    "secret_ids": _("Secrets, by their id"),
+    "secret_ids": _("Secrets, by their id; they are forgotten"),
     "stage": _("Target stage"),
     "no_cache": _("Without the cache"),
     "pull": _("Pull the base image anew"),

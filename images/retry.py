@@ -32,7 +32,14 @@ def can_retry(job: Job) -> bool:
     operation = OPERATIONS.get(job.kind)
     if operation is None or not operation.can_retry or job.is_open or not job.host.is_enabled:
         return False
+    if _had_secrets(job):
+        return False
     return job.kind != "remove" or job.state in NOT_DONE or _has_rest(job)
+
+
+def _had_secrets(job: Job) -> bool:
+    """They are gone by now, and without them it would be another build."""
+    return job.kind == "build" and bool(job.parameters.get("secret_ids"))
 
 
 def _has_rest(job: Job) -> bool:
@@ -47,8 +54,10 @@ def may_retry(user: User, job: Job) -> bool:
 def job_retry(*, by: User, job: Job, batch: uuid.UUID | None = None) -> Job:
     """Starts it anew. The caller has checked the permission.
 
-    Raises UserError job_no_retry for what can not be repeated, and what starting such a job raises.
+    Raises UserError secrets_forgotten, job_no_retry for what can not be repeated, and what starting such a job raises.
     """
+    if _had_secrets(job):
+        raise UserError("secrets_forgotten")
     if not can_retry(job):
         raise UserError("job_no_retry")
     with transaction.atomic():
@@ -63,8 +72,6 @@ def _same(by: User, job: Job) -> Job:
     if upload and not Upload.objects.filter(pk=upload, created_by=by).exists():
         # What somebody uploaded is theirs alone, and kept for a while only.
         raise UserError("upload_gone")
-    if job.parameters.get("secret_ids"):
-        raise UserError("secrets_forgotten")
     items = [
         ItemInput(name, engine_id, copy)
         for name, engine_id, copy in job.items.values_list("name", "engine_id", "copy_id")

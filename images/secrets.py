@@ -1,10 +1,11 @@
 """Hides what looks like a secret in an image's configuration, history and raw document. Pure."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 MASK = "••••••"
+MOST_HIDDEN = 1000
 _WORDS = r"(?:PASS(?:WORD|WD|PHRASE)?|SECRET|TOKEN|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY|CREDENTIALS?|AUTH|KEY)"
 # A whole word of the name, so that MONKEY and KEYBOARD stay readable.
 _NAME = re.compile(rf"(?:^|[_\-.]){_WORDS}S?(?:$|[_\-.\d])", re.IGNORECASE)
@@ -17,17 +18,21 @@ def is_secret(name: str) -> bool:
     return bool(_NAME.search(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)))
 
 
-def hiding(values: Iterable[str]) -> Callable[[str], str]:
-    """A function that hides these values in a line of text, line by line where they have several.
+class Hiding:
+    """Hides values in a line of text, each line of them by itself where they have several.
 
-    What is shorter than four characters stays: it would blot out half of the text and was no secret.
+    What is shorter than four characters stays: it would blot out half of the text and was no secret. Of very many
+    lines the longest are looked for: each costs time on every line of a log.
     """
-    lines = {line.strip() for value in values for line in value.splitlines()}
-    secret = sorted((line for line in lines if len(line) >= 4), key=len, reverse=True)
-    if not secret:
-        return lambda text: text
-    pattern = re.compile("|".join(map(re.escape, secret)))
-    return lambda text: pattern.sub(MASK, text)
+
+    def __init__(self, values: Iterable[str] = ()) -> None:
+        lines = {line.strip() for value in values for line in value.splitlines()}
+        hidden = sorted((line for line in lines if len(line) >= 4), key=len, reverse=True)[:MOST_HIDDEN]
+        self.longest = len(hidden[0]) if hidden else 0  # characters
+        self._pattern = re.compile("|".join(map(re.escape, hidden))) if hidden else None
+
+    def __call__(self, text: str) -> str:
+        return self._pattern.sub(MASK, text) if self._pattern else text
 
 
 def masked_text(text: str) -> str:

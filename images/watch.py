@@ -80,7 +80,7 @@ class HostWatch(threading.Thread):
         try:
             self._connect_and_follow()
         except EngineCut:
-            pass
+            pass  # it was asked to stop
         except UserError as error:
             with _whatever_the_database_says():
                 hosts.host_failed(self.host, error)

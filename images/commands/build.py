@@ -24,7 +24,7 @@ from images.models import Copy, Host, Job, Permission, Upload, User
 from images.operations import operation
 from images.references import InvalidReferenceError, parse
 from images.registries import credentials_of, registry_for
-from images.secrets import hiding, is_secret
+from images.secrets import Hiding, is_secret
 from images.uploads import upload_path, upload_survey
 
 DEADLINE_SECONDS = 6 * 3600
@@ -68,15 +68,7 @@ def build_start(
         "build_args": dict(build_args or {}), "labels": dict(labels or {}), "no_cache": no_cache, "pull": pull,
         "network": network, "platform": platform, "builder": builder, "secret_ids": sorted(secrets or {}),
     }  # fmt: skip
-    if git_url:
-        git.address_check(git_url)
-        parameters |= {"context": "git", "git_url": git_url, "branch": branch}
-    elif upload:
-        if upload.created_by_id != by.pk or not upload_path(upload).exists():
-            raise UserError("upload_gone")
-        parameters |= {"context": "upload", "upload": str(upload.pk), "file": upload.name}
-    else:
-        parameters |= {"context": "typed", "dockerfile_text": dockerfile_text}
+    parameters |= _context_parameters(by, dockerfile_text, upload, git_url, branch)
     subject = names[0] if names else git_url or (upload.name if upload else "Dockerfile")
     batch = uuid.uuid4()
     return [
@@ -91,6 +83,19 @@ def build_start(
         )
         for host in hosts
     ]
+
+
+def _context_parameters(
+    by: User, dockerfile_text: str, upload: Upload | None, git_url: str, branch: str
+) -> dict[str, str]:
+    if git_url:
+        git.address_check(git_url)
+        return {"context": "git", "git_url": git_url, "branch": branch}
+    if upload:
+        if upload.created_by_id != by.pk or not upload_path(upload).exists():
+            raise UserError("upload_gone")
+        return {"context": "upload", "upload": str(upload.pk), "file": upload.name}
+    return {"context": "typed", "dockerfile_text": dockerfile_text}
 
 
 def _with_tag(name: str) -> str:
@@ -108,7 +113,7 @@ def carry_out(context: JobContext) -> dict[str, Any]:
     """Builds, and says what came of it: the image, its names, and the bytes that each step added."""
     parameters, engine, host = context.job.parameters, context.engine, context.host
     secrets = context.secrets()
-    steps = Steps(is_classic=_is_classic(context), hide=hiding(secrets.values()))
+    steps = Steps(is_classic=_is_classic(context), hide=Hiding(secrets.values()))
     figures: dict[str, Any] = {}
     context.draw(lambda: {"steps": _drawn(context, steps), "context": figures})
     before = {name: read.find_image(engine, name) for name in parameters["tags"]}

@@ -6,11 +6,13 @@ Used for nothing else: a build without secrets needs no program. Killing it canc
 import base64
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import queue
 import shutil
 import subprocess
+import tarfile
 import tempfile
 import threading
 from collections import deque
@@ -22,6 +24,7 @@ from typing import IO, Any
 from django.conf import settings
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
+from images.engine import child
 from images.engine.build import BuildRequest, BuildWatch
 from images.engine.build_failures import build_failure
 from images.engine.buildkit import Log, Status, Told, Vertex, Warned
@@ -42,9 +45,9 @@ PING_SECONDS = 10.0
 
 def program() -> str | None:
     """Where buildx is: what the setting BUILDX says, else as a program or as docker's plugin; None without it."""
-    if settings.BUILDX:
-        return shutil.which(settings.BUILDX)
-    return shutil.which("docker-buildx") or shutil.which("docker-buildx", path=os.pathsep.join(FOLDERS))
+    places = (os.environ.get("PATH", os.defpath), *FOLDERS)
+    found = shutil.which(settings.BUILDX or "docker-buildx", path=os.pathsep.join(places))
+    return str(Path(found).absolute()) if found else None
 
 
 def build(
@@ -67,10 +70,10 @@ def build(
             watch.touch()
             if lines := [line for piece in told(document) for line in steps.take(piece)]:
                 yield lines
-        steps.image_id = run.image_id()
-        yield steps.close(is_built=bool(steps.image_id), error=run.last_words)
+        steps.image_id, words = run.image_id(), steps.hide(run.last_words)
+        yield steps.close(is_built=bool(steps.image_id), error=words)
         if not steps.image_id:
-            raise _failure(engine, run.last_words, steps, host)
+            raise _failure(engine, words, steps, host)
 
 
 def _failure(engine: Engine, words: str, steps: Steps, host: str) -> UserError:
@@ -110,7 +113,7 @@ class _Run:
         assert self._process.stdin
         # Who ends before it has read everything says why in its last words.
         with contextlib.suppress(BrokenPipeError):
-            for chunk in body:
+            for chunk in itertools.chain([_beginning()], body):
                 self._process.stdin.write(chunk)
                 yield from self._waiting()
             self._process.stdin.close()
@@ -148,7 +151,7 @@ def _running(engine: Engine, request: BuildRequest, secrets: Mapping[str, str]) 
         folder = Path(name)
         names = {key: f"DRYDOCK_SECRET_{number}" for number, key in enumerate(secrets)}
         process = subprocess.Popen(
-            [str(program()), *_arguments(request, names, folder)],
+            child.command(str(program()), *_arguments(request, names, folder)),
             env=_environment(engine.near, folder) | {names[key]: secrets[key] for key in secrets},
             cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
             start_new_session=True,
@@ -159,6 +162,16 @@ def _running(engine: Engine, request: BuildRequest, secrets: Mapping[str, str]) 
             yield run
         finally:
             run.end()
+
+
+def _beginning() -> bytes:
+    """The context's own folder, as its first member.
+
+    buildx tells an archive from a Dockerfile by its first kilobyte, which the headers of a long name exceed.
+    """
+    info = tarfile.TarInfo("./")
+    info.type, info.mode = tarfile.DIRTYPE, 0o755
+    return info.tobuf(tarfile.GNU_FORMAT)
 
 
 def _arguments(request: BuildRequest, secrets: Mapping[str, str], folder: Path) -> list[str]:

@@ -11,7 +11,6 @@ import os
 import queue
 import shutil
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -21,7 +20,7 @@ from pathlib import Path
 
 from images import ssh_keys
 from images.addresses import SshAddress, ssh_parts
-from images.engine import ssh_child
+from images.engine import child
 from images.engine.ssh_faults import host_key_changed, not_started, way_refused
 from images.errors import UserError
 
@@ -92,8 +91,7 @@ class Tunnel:
     def _started(self) -> subprocess.Popen[str]:
         forward = f"{self.socket}:{self.route.parts.path}"
         options = ["-N", "-o", "ExitOnForwardFailure=yes", "-o", "StreamLocalBindUnlink=yes", "-L", forward]
-        command = [sys.executable, "-I", "-S", ssh_child.__file__, str(os.getpid())]
-        command += _ssh(self.route, self._folder, options)
+        command = child.command(*_ssh(self.route, self._folder, options))
         with _in_memory(self.route.key) as key:
             return subprocess.Popen(
                 command, stdin=key, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,

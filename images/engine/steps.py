@@ -1,13 +1,14 @@
 """The steps of a build, gathered from what either builder tells, as the page draws them. Pure."""
 
+import codecs
 import re
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from images.engine.buildkit import Log, Status, Told, Vertex, Warned
+from images.secrets import Hiding
 
 MOST_STEPS = 400  # more are counted as one: a page of thousands helps nobody
 NAME_LENGTH = 400
@@ -16,6 +17,10 @@ LONGEST_LINE = 16_384  # what writes no line ends is cut here
 
 _STAGE = re.compile(r"^\[([^\]]+)\]\s*(.*)$", re.DOTALL)
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
+
+def _decoder() -> codecs.IncrementalDecoder:
+    return codecs.getincrementaldecoder("utf-8")("replace")
 
 
 @dataclass(slots=True)
@@ -34,6 +39,7 @@ class Step:
     parts: dict[str, tuple[int, int]] = field(default_factory=dict)  # bytes done and in all, by part
     tail: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL_LINES))
     partial: str = ""
+    decoder: codecs.IncrementalDecoder = field(default_factory=_decoder)  # a piece may end inside a character
 
     @property
     def done_bytes(self) -> int:
@@ -61,9 +67,9 @@ Line = tuple[int, str]
 class Steps:
     """Takes what is told piece by piece; each call gives the log lines that became complete."""
 
-    def __init__(self, *, is_classic: bool = False, hide: Callable[[str], str] = lambda line: line) -> None:
+    def __init__(self, *, is_classic: bool = False, hide: Hiding | None = None) -> None:
         self.is_classic = is_classic
-        self._hide = hide  # takes secrets out of a line of the log
+        self.hide = hide or Hiding()  # takes secrets out of what is kept
         self.image_id = ""  # what was built; "" until the builder has told
         self.steps: list[Step] = []
         self._by_key: dict[str, Step] = {}
@@ -106,7 +112,7 @@ class Steps:
             return []
         if isinstance(told, Warned):
             return self._lines(step, f"warning: {told.text}\n")
-        return self._lines(step, told.text.decode(errors="replace") if isinstance(told, Log) else "")
+        return self._lines(step, step.decoder.decode(told.text) if isinstance(told, Log) else "")
 
     def _take_vertex(self, vertex: Vertex) -> None:
         step = self.add(vertex.digest, vertex.name)
@@ -114,7 +120,7 @@ class Steps:
         step.started_at = step.started_at or vertex.started_at
         step.ended_at = vertex.completed_at or step.ended_at
         if vertex.error:
-            step.error = vertex.error[:NAME_LENGTH]
+            step.error = self.hide(vertex.error)[:NAME_LENGTH]
             # What runs beside the failing step is called off with it.
             step.state = "stopped" if "context canceled" in vertex.error else "failed"
         elif vertex.is_cached:
@@ -148,19 +154,24 @@ class Steps:
 
     def _lines(self, step: Step, text: str) -> list[Line]:
         *whole, step.partial = (step.partial + text).split("\n")
-        if len(step.partial) > LONGEST_LINE:
-            whole, step.partial = [*whole, step.partial], ""
+        if len(step.partial) > LONGEST_LINE + self.hide.longest:
+            # What is whole is hidden before the cut, and what may be half of a secret waits for its other half.
+            text = self.hide(step.partial)
+            cut = len(text) - self.hide.longest
+            whole, step.partial = [*whole, text[:cut]], text[cut:]
         return [self._line(step, line) for line in whole]
 
     def _line(self, step: Step, line: str) -> Line:
         # A progress bar in a terminal overwrites its line: what stood there last counts.
-        line = self._hide(_COLOUR.sub("", line.rstrip("\r").rpartition("\r")[2]))
+        line = self.hide(_COLOUR.sub("", line.rstrip("\r").rpartition("\r")[2]))
         step.line_count += 1
         step.tail.append(line[:1000])
         return step.number, line
 
     def close(self, *, is_built: bool, error: str = "") -> list[Line]:
         """At the end: what was not begun was not needed, or not reached. Gives the lines without an end."""
+        for step in self.steps:
+            step.partial += step.decoder.decode(b"", final=True)
         left = [self._line(step, step.partial) for step in self.steps if step.partial]
         if self._current:
             self._end_current("done" if is_built else "failed" if error else "stopped")

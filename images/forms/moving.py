@@ -38,7 +38,10 @@ class CopiesForm(CommandForm):
         super().__init__(*args, user=user, **kwargs)
         said = self.data.get("copies") if self.is_bound else self.initial.get("copies")
         self.chosen = _copies(user, str(said or ""))
-        self.allowed = [copy for copy in self.chosen if access.can(user, self.source, copy.host_id)]
+        self.allowed = [copy for copy in self.chosen if self.may_use(copy)]
+
+    def may_use(self, copy: Copy) -> bool:
+        return access.can(self.user, self.source, copy.host_id)
 
     @classmethod
     def initial_of(cls, address: Mapping[str, Any], user: User) -> dict[str, Any]:

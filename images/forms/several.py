@@ -2,6 +2,8 @@
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from django import forms
@@ -20,6 +22,7 @@ from images.references import parse
 from images.registries import full_repository, longest
 
 SHOWN = 8  # so many names are shown; the rest is a number
+OFFICIAL = "library/"  # Docker Hub's own images, which no account of a team can push
 
 Names = dict[str, list[Copy]]
 """The copies that have a name, by name."""
@@ -30,9 +33,12 @@ class NamesForm(CopiesForm):
 
     hosts = None  # type: ignore[assignment]
     text: Any = ""
-    refused = _("You have no permission for this on their hosts. Ask an admin for it.")
+    refused = _("You have no permission for this on their hosts, or they are switched off.")
 
-    @property
+    def may_use(self, copy: Copy) -> bool:
+        return copy.host.is_enabled and super().may_use(copy)
+
+    @cached_property
     def names(self) -> Names:
         found: Names = {}
         for copy in self.allowed:
@@ -43,27 +49,19 @@ class NamesForm(CopiesForm):
 
     @property
     def points(self) -> Sequence[str]:
-        names = list(self.names)
-        points = names[:SHOWN]
-        if (more := len(names) - SHOWN) > 0:
+        points = list(self.names)[:SHOWN]
+        if (more := len(self.names) - SHOWN) > 0:
             points.append(ngettext("and %(n)s more", "and %(n)s more", more) % {"n": more})
-        untagged = sum(not copy.tag for copy in self.allowed)
-        for count, text in (
-            (
-                untagged,
-                ngettext("%(n)s without a tag is left out.", "%(n)s without a tag are left out.", untagged),
-            ),
-            (
-                denied := len(self.chosen) - len(self.allowed),
-                ngettext(
-                    "%(n)s is left out: you have no permission for this on its host.",
-                    "%(n)s are left out: you have no permission for this on their hosts.",
-                    denied,
-                ),
-            ),
-        ):
-            if count:
-                points.append(text % {"n": count})
+        if untagged := sum(not copy.tag for copy in self.allowed):
+            text = ngettext("%(n)s without a tag is left out.", "%(n)s without a tag are left out.", untagged)
+            points.append(text % {"n": untagged})
+        if left := len(self.chosen) - len(self.allowed):
+            text = ngettext(
+                "%(n)s is left out: you have no permission for this on its host, or it is switched off.",
+                "%(n)s are left out: you have no permission for this on their hosts, or they are switched off.",
+                left,
+            )
+            points.append(text % {"n": left})
         return points
 
     def clean(self) -> dict[str, Any]:
@@ -99,6 +97,50 @@ class PullSeveralForm(NamesForm, BudgetForm):
         ]
 
 
+def hosts_of(copies: list[Copy]) -> list[Host]:
+    """Each once: a host may hold an image twice."""
+    return list({copy.host_id: copy.host for copy in copies}.values())
+
+
+@dataclass
+class Target:
+    """A registry that names speak of, with the account that signs in there; None without one."""
+
+    registry: str
+    account: Registry | None
+    names: Names = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        count = len(self.names)
+        if self.account:
+            text = ngettext(
+                "%(registry)s, with its account: %(n)s name",
+                "%(registry)s, with its account: %(n)s names",
+                count,
+            )
+        else:
+            text = ngettext(
+                "%(registry)s, without an account: %(n)s name",
+                "%(registry)s, without an account: %(n)s names",
+                count,
+            )
+        return text % {"registry": self.account.name if self.account else self.registry, "n": count}
+
+
+def targets_of(names: Names) -> dict[str, Target]:
+    """Where the names lead to, by the values of the form's boxes."""
+    accounts = [each for each in Registry.objects.only("name", "prefix", "username") if each.username]
+    found: dict[str, Target] = {}
+    for name, copies in names.items():
+        parsed, account = parse(name), longest(accounts, full_repository(name))
+        if parsed.path.startswith(OFFICIAL):
+            account = None
+        key = f"{account.pk if account else 0}@{parsed.registry}"
+        found.setdefault(key, Target(parsed.registry, account)).names[name] = copies
+    return found
+
+
 @command
 class PushSeveralForm(NamesForm):
     kind = "push-several"
@@ -116,65 +158,35 @@ class PushSeveralForm(NamesForm):
 
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         super().__init__(*args, user=user, **kwargs)
-        accounts = list(Registry.objects.only("name", "prefix", "username"))
-        self.by_target: dict[str, Names] = {}
-        choices: dict[str, str] = {}
-        for name, copies in self.names.items():
-            registry, account = parse(name).registry, longest(accounts, full_repository(name))
-            target = f"{account.pk if account else 0}@{registry}"
-            self.by_target.setdefault(target, {})[name] = copies
-            choices[target] = account.name if account else registry
-        self.fields["targets"].choices = [  # type: ignore[attr-defined]
-            (target, described(choices[target], len(names), has_account=not target.startswith("0@")))
-            for target, names in self.by_target.items()
-        ]
-        self.initial.setdefault("targets", [target for target in choices if not target.startswith("0@")])
+        self.by_key = targets_of(self.names)
+        choices = [(key, target.label) for key, target in self.by_key.items()]
+        self.fields["targets"].choices = choices  # type: ignore[attr-defined]
+        with_account = [key for key, target in self.by_key.items() if target.account]
+        self.initial.setdefault("targets", with_account)
 
-    @property
-    def wanted(self) -> Names:
-        return {
-            name: held
-            for target in self.cleaned_data["targets"]
-            for name, held in self.by_target[target].items()
+    def clean_targets(self) -> Names:
+        """The names to push, which are one image each: the last push would win, and nobody could tell which."""
+        wanted = {
+            name: copies
+            for key in self.cleaned_data["targets"]
+            for name, copies in self.by_key[key].names.items()
         }
-
-    def clean_targets(self) -> list[str]:
-        targets: list[str] = self.cleaned_data["targets"]
-        for target in targets:
-            for name, copies in self.by_target[target].items():
-                # The last one would win, and which that is nobody could tell.
-                if len({copy.image_id for copy in copies}) > 1:
-                    hosts = ", ".join(str(copy.host) for copy in copies)
-                    raise ValidationError(
-                        gettext("%(name)s is not the same image on %(hosts)s. Select one of them.")
-                        % {"name": name, "hosts": hosts}
-                    )
-        return targets
+        for name, copies in wanted.items():
+            if len({copy.image_id for copy in copies}) > 1:
+                values = {"name": name, "hosts": ", ".join(str(copy.host) for copy in copies)}
+                raise ValidationError(
+                    gettext("%(name)s is not the same image on %(hosts)s. Select one of them.") % values
+                )
+        return wanted
 
     def start(self, by: User) -> list[Job]:
-        """An image that several hosts have goes from one of them."""
-        batch = uuid.uuid4()
+        """An image that several hosts have goes from one of them that is online, if there is one."""
+        batch, wanted = uuid.uuid4(), self.cleaned_data["targets"]
+        sources = {
+            name: min(copies, key=lambda copy: not copy.host.is_online) for name, copies in wanted.items()
+        }
         return [
             job
-            for name, copies in self.wanted.items()
-            for job in push_start(by=by, copies=copies[:1], reference=name, batch=batch)
+            for name, copy in sources.items()
+            for job in push_start(by=by, copies=[copy], reference=name, batch=batch)
         ]
-
-
-def hosts_of(copies: list[Copy]) -> list[Host]:
-    """Each once: a host may hold an image twice."""
-    return list({copy.host_id: copy.host for copy in copies}.values())
-
-
-def described(registry: str, count: int, *, has_account: bool) -> str:
-    if has_account:
-        text = ngettext(
-            "%(registry)s, with its account: %(n)s name", "%(registry)s, with its account: %(n)s names", count
-        )
-    else:
-        text = ngettext(
-            "%(registry)s, without an account: %(n)s name",
-            "%(registry)s, without an account: %(n)s names",
-            count,
-        )
-    return text % {"registry": registry, "n": count}

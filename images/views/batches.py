@@ -60,13 +60,13 @@ def batch_retry(request: SignedInRequest, *, key: uuid.UUID) -> HttpResponse:
     batch = _access_batch(request, key, to_change=True)
     url = reverse("images:batch-detail", args=[key])
     if request.method == "POST":
-        if jobs := batches.batch_retry(by=request.user, batch=batch):
-            return go_to(request, jobs_url(jobs))
+        if started := batches.batch_retry(by=request.user, batch=batch):
+            return go_to(request, jobs_url(started))
         messages.info(request, _("There was nothing left that you may try again."))
         return go_to(request, url)
-    hosts = [f"{job.host}" for job in batch.repeatable]
+    jobs = [f"{job.host}: {job.subject}" if batch.is_mixed else f"{job.host}" for job in batch.repeatable]
     text = _("Those that did not succeed are started anew, the others stay as they are:")
-    return dialog(request, title=_("Try again?"), submit=_("Try again"), text=text, points=hosts, back=url)
+    return dialog(request, title=_("Try again?"), submit=_("Try again"), text=text, points=jobs, back=url)
 
 
 @require_safe

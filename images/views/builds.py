@@ -7,6 +7,8 @@ from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from images import access, hadolint
@@ -20,6 +22,9 @@ from images.views.jobs import jobs_url
 from images.views.requests import SignedInRequest
 
 
+# A form that was not accepted comes back with what was typed, secrets too: it is kept by nobody on the way.
+@sensitive_post_parameters("secrets")
+@never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def build_new(request: SignedInRequest) -> HttpResponse:
     _require_build(request)

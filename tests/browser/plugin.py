@@ -114,7 +114,7 @@ def _environment(data: Path, redis_url: str, blocker: Any) -> dict[str, str]:
         "DJANGO_SETTINGS_MODULE": "tests.site_settings", "DEBUG": "0", "HTTPS": "0",
         "ALLOWED_HOSTS": "127.0.0.1",
         "SECRET_KEY": "a key of the tests alone",
-        "ENCRYPTION_KEYS": ",".join(django_settings.ENCRYPTION_KEYS),
+        "ENCRYPTION_KEYS": ",".join(django_settings.ENCRYPTION_KEYS), "BUILDX": django_settings.BUILDX,
         "PYTHONWARNINGS": "default",
     }  # fmt: skip
 

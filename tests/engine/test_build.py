@@ -475,15 +475,8 @@ def no_sleepers() -> Iterator[None]:
 def test_cancel_ends_the_build_in_the_engine(
     engine: PrivateEngine, host: Host, person: User, builder: str
 ) -> None:
-    [job] = build_start(by=person, hosts=[host], network="none", dockerfile_text=SLEEP, builder=builder)
-    thread = threading.Thread(target=closing(job_carry_out), args=(job.pk,))
-    thread.start()
-    wait_for(sleepers, 20)
-    job.refresh_from_db()
-    job_cancel(by=person, job=job)
-    thread.join(15)
-    job.refresh_from_db()
-    assert not thread.is_alive()
+    with asleep(host, person, builder=builder) as job:
+        job_cancel(by=person, job=job)
     assert job.state == JobState.CANCELLED
     assert "stopped" in steps(job).values()
     wait_for(lambda: not sleepers(), 15)
@@ -493,36 +486,39 @@ def test_cancel_ends_the_build_in_the_engine(
     assert after.state == JobState.SUCCEEDED, after.error_raw
 
 
-def test_engine_that_hangs_in_the_middle_is_given_up(engine: PrivateEngine, host: Host, person: User) -> None:
+@contextlib.contextmanager
+def asleep(host: Host, person: User, **options: Any) -> Iterator[Job]:
+    """A build whose step sleeps; it has ended when the block has. Silence counts as hanging after half a second."""
     with (
         mock.patch.object(engine_build, "PING_EVERY_SECONDS", 0.5),
         mock.patch.object(engine_build, "PING_SECONDS", 0.5),
     ):
-        [job] = build_start(by=person, hosts=[host], network="none", dockerfile_text=SLEEP)
+        [job] = build_start(by=person, hosts=[host], network="none", dockerfile_text=SLEEP, **options)
         thread = threading.Thread(target=closing(job_carry_out), args=(job.pk,))
         thread.start()
         wait_for(sleepers, 20)
+        job.refresh_from_db()
+        yield job
+        thread.join(20)
+        assert not thread.is_alive()
+    job.refresh_from_db()
+
+
+@pytest.mark.usefixtures("no_sleepers")
+def test_engine_that_hangs_in_the_middle_is_given_up(engine: PrivateEngine, host: Host, person: User) -> None:
+    with asleep(host, person) as job:
         time.sleep(2)
         assert Job.objects.get(pk=job.pk).state == JobState.RUNNING, "a silent step is no hung engine"
         engine.pause()
-        try:
-            thread.join(20)
-        finally:
-            engine.cont()
-    job.refresh_from_db()
+    engine.cont()
     assert (job.state, job.error_code) == (JobState.FAILED, "host_timeout")
     wait_for(lambda: not sleepers(), 15)
 
 
 @pytest.mark.usefixtures("no_sleepers")
 def test_engine_that_dies_in_the_middle_is_said(engine: PrivateEngine, host: Host, person: User) -> None:
-    [job] = build_start(by=person, hosts=[host], network="none", dockerfile_text=SLEEP)
-    thread = threading.Thread(target=closing(job_carry_out), args=(job.pk,))
-    thread.start()
-    wait_for(sleepers, 20)
-    engine.kill()
-    thread.join(20)
-    job.refresh_from_db()
+    with asleep(host, person) as job:
+        engine.kill()
     assert (job.state, job.error_code) == (JobState.FAILED, "host_gone")
     engine.stop()
 

@@ -1,7 +1,9 @@
 """Builds with secrets, through docker's own buildx on real engines: what gets where, and what is left behind."""
 
+import contextlib
 import json
-import threading
+import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,20 +15,20 @@ from django.test import override_settings
 
 from config.demo.engines import PrivateEngine
 from config.demo.images import Image, Layer
-from images import hosts, progress
+from images import hosts, jobs, progress
 from images.commands.build import build_start
-from images.engine import build as engine_build
 from images.engine import buildx
-from images.jobs import job_cancel, job_carry_out
+from images.jobs import job_cancel
 from images.models import Host, Job, JobSecret, JobState, Upload, User
 from tests import factories
-from tests.conftest import closing, free_port
+from tests.conftest import free_port
 from tests.engine.freed import registered
 from tests.engine.moves import loaded
 from tests.engine.test_build import (
     BASE,
     SLEEP,
     archive,
+    asleep,
     built,
     content_of,
     log,
@@ -37,7 +39,7 @@ from tests.engine.test_build import (
 )
 from tests.engine.test_hosts_real import authority, issued
 from tests.engine.test_ssh import host_of
-from tests.engine.workers import wait_for
+from tests.engine.workers import bench, wait_for
 from tests.sshd import PrivateSshd
 
 pytestmark = [pytest.mark.engine, pytest.mark.buildx, pytest.mark.django_db(transaction=True)]
@@ -197,42 +199,70 @@ def test_classic_builder_is_refused(host: Host, person: User) -> None:
 
 @pytest.mark.usefixtures("no_sleepers")
 def test_cancel_ends_the_build_in_the_engine(engine: PrivateEngine, host: Host, person: User) -> None:
-    [job] = build_start(by=person, hosts=[host], network="none", dockerfile_text=SLEEP, secrets=SECRETS)
-    thread = threading.Thread(target=closing(job_carry_out), args=(job.pk,))
-    thread.start()
-    wait_for(sleepers, 20)
-    job.refresh_from_db()
-    job_cancel(by=person, job=job)
-    thread.join(15)
-    job.refresh_from_db()
-    assert not thread.is_alive()
+    with asleep(host, person, secrets=SECRETS) as job:
+        job_cancel(by=person, job=job)
     assert job.state == JobState.CANCELLED
     assert "stopped" in steps(job).values()
     wait_for(lambda: not sleepers(), 15)
 
 
 @pytest.mark.usefixtures("no_sleepers")
-@pytest.mark.parametrize("end", ["pause", "kill"])
-def test_engine_that_goes_away_in_the_middle_is_said(
-    engine: PrivateEngine, host: Host, person: User, end: str
+def test_engine_that_hangs_or_dies_in_the_middle_is_said(
+    engine: PrivateEngine, host: Host, person: User
 ) -> None:
-    with (
-        mock.patch.object(engine_build, "PING_EVERY_SECONDS", 0.5),
-        mock.patch.object(engine_build, "PING_SECONDS", 0.5),
-    ):
-        [job] = build_start(by=person, hosts=[host], network="none", dockerfile_text=SLEEP, secrets=SECRETS)
-        thread = threading.Thread(target=closing(job_carry_out), args=(job.pk,))
-        thread.start()
-        wait_for(sleepers, 20)
-        getattr(engine, end)()
-        try:
-            thread.join(20)
-        finally:
-            engine.cont()
-    assert not thread.is_alive()
-    job.refresh_from_db()
+    with asleep(host, person, secrets=SECRETS) as job:
+        engine.pause()
+    engine.cont()
+    assert (job.state, job.error_code) == (JobState.FAILED, "host_timeout")
+    wait_for(lambda: not sleepers(), 15)
+    with asleep(host, person, secrets=SECRETS) as job:
+        engine.kill()
     assert job.state == JobState.FAILED
-    assert job.error_code in ({"host_timeout"} if end == "pause" else {"host_gone", "host_refused"})
+    assert job.error_code in {"host_gone", "host_refused"}
+
+
+@pytest.mark.services
+@pytest.mark.usefixtures("no_sleepers")
+def test_worker_that_is_killed_takes_the_build_and_its_secrets_along(
+    host: Host, person: User, tmp_path: Path, redis_url: str, settings: Any
+) -> None:
+    with bench(tmp_path, redis_url, settings) as workers, mock.patch.object(jobs, "dispatch"):
+        [job] = build_start(
+            by=person,
+            hosts=[host],
+            network="none",
+            dockerfile_text=SLEEP,
+            tags=["shop/api:1"],
+            secrets=SECRETS,
+        )
+        worker = workers.started("engine")
+        workers.send("carry_out", job.pk, queue="engine")
+        wait_for(sleepers, 30)
+        assert knowing(SECRET), "the test can see it"
+        os.kill(worker.process.pid, signal.SIGKILL)  # and not its group, in which buildx is not
+        worker.process.wait(15)
+        wait_for(lambda: not knowing(SECRET), 15)
+        wait_for(lambda: not sleepers(), 15)
+
+
+def knowing(text: str) -> list[str]:
+    """The processes in whose environment the text is."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if entry.name.isdecimal() and text.encode() in (entry / "environ").read_bytes():
+                found.append(entry.name)
+    return found
+
+
+@pytest.mark.parametrize("name", ["很" * 40 + ".txt", "a/" * 60 + "b.txt"])
+def test_long_names_at_the_beginning_of_the_context_do_no_harm(
+    engine: PrivateEngine, host: Host, person: User, name: str
+) -> None:
+    upload = sent(person, archive({name: "x", "Dockerfile": "FROM scratch\nCOPY . /\n"}))
+    job = built(host, person, upload=upload, tags=["a:1"], secrets=SECRETS)
+    assert job.state == JobState.SUCCEEDED, job.error_raw
+    assert name in content_of(engine, "a:1")
 
 
 def test_engine_behind_tls_builds_too(

@@ -129,7 +129,7 @@ def bench(directory: Path, redis_url: str, settings: Any) -> Iterator[Bench]:
     environment = os.environ | {
         "DATA_DIR": str(directory), "REDIS_URL": redis_url, "DATABASE_URL": url, "DEBUG": "0",
         "DJANGO_SETTINGS_MODULE": "config.settings", "SECRET_KEY": "a key of the tests alone",
-        "ENCRYPTION_KEYS": ",".join(settings.ENCRYPTION_KEYS),
+        "ENCRYPTION_KEYS": ",".join(settings.ENCRYPTION_KEYS), "BUILDX": settings.BUILDX,
     }  # fmt: skip
     made = Bench(environment, directory, redis_url)
     try:

@@ -132,6 +132,12 @@ def test_secrets_are_kept_encrypted_for_each_job_and_named_by_their_ids(
         assert not any("hush-hush" in value for (value,) in cursor.fetchall())
 
 
+def test_form_that_is_not_accepted_is_cached_by_nobody(client: Client, builder: User, host: Host) -> None:
+    response = send(client, host, secrets="token=hush-hush", tags="Not A Name")
+    assert "hush-hush" in response.content.decode(), "nothing that was typed is lost"
+    assert "no-store" in response["Cache-Control"]
+
+
 def test_secrets_are_read_once_and_go_with_the_job(host: Host) -> None:
     ended, waiting = (jobs.job_start(kind="sync", host=host, by=None, secrets={"a": "1"}) for _ in range(2))
     Job.objects.filter(pk=ended.pk).update(state="cancelled")

@@ -1,14 +1,16 @@
 """What builders tell, read from streams that a real engine (20.10) wrote: build_*.jsonl."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from images.engine import build
 from images.engine.build_failures import build_failure
-from images.engine.buildkit import Malformed, Vertex, fields, told
-from images.engine.steps import MOST_STEPS, Steps
+from images.engine.buildkit import Log, Malformed, Vertex, fields, told
+from images.engine.steps import LONGEST_LINE, MOST_STEPS, Steps
+from images.secrets import MASK, Hiding
 
 RECORDINGS = Path(__file__).parent / "recordings"
 
@@ -141,3 +143,40 @@ def test_unknown_fields_are_passed_over_and_rubbish_is_refused() -> None:
     for broken in (b"\x0a\xff", b"\x0a", b"\x0f", b"\xff" * 20):
         with pytest.raises(Malformed):
             list(fields(broken))
+
+
+SECRET = "密码-correct horse battery staple"
+
+
+def logged(pieces: Sequence[bytes]) -> str:
+    """The log of a step that wrote these pieces, all in one."""
+    steps = Steps(hide=Hiding([SECRET]))
+    steps.take(Vertex("v", "[1/1] RUN x"))
+    lines = [line for piece in pieces for line in steps.take(Log("v", piece))]
+    return "".join(text for _, text in [*lines, *steps.close(is_built=True)])
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
+def test_secret_is_hidden_however_its_pieces_are_cut(size: int) -> None:
+    data = f"before {SECRET} after".encode()
+    text = logged([data[start : start + size] for start in range(0, len(data), size)])
+    assert text == f"before {MASK} after"
+
+
+@pytest.mark.parametrize("before", range(LONGEST_LINE - 60, LONGEST_LINE + 60, 7))
+def test_secret_is_hidden_where_an_endless_line_is_cut(before: int) -> None:
+    data = ("x" * before + SECRET + "y" * 2 * LONGEST_LINE).encode()
+    text = logged([data[start : start + 4096] for start in range(0, len(data), 4096)])
+    assert text == "x" * before + MASK + "y" * 2 * LONGEST_LINE
+
+
+def test_error_of_a_step_holds_no_secret() -> None:
+    steps = Steps(hide=Hiding([SECRET]))
+    steps.take(Vertex("v", "[1/1] RUN x", error=f"exit code 1: {SECRET}"))
+    assert steps.steps[0].error == f"exit code 1: {MASK}"
+
+
+def test_short_values_are_not_hidden_and_of_very_many_lines_the_longest_are() -> None:
+    assert Hiding(["yes", ""])("yes and yes") == "yes and yes"
+    many = Hiding(["\n".join(f"line {n:05} of a key" for n in range(20_000)), SECRET])
+    assert many(f"a {SECRET} b") == f"a {MASK} b"

@@ -236,7 +236,7 @@ def test_secrets_that_a_dockerfile_mounts() -> None:
     text = r"""
 FROM alpine
 # RUN --mount=type=secret,id=comment x
-RUN --mount=type=cache,target=/c --mount=type=secret,id=npmrc,target=/root/.npmrc npm ci
+RUN --mount=type=cache,target=/c --mount=type=secret,id=npmrc,target=/etc/npmrc npm ci
 run --mount=type=secret,target=/run/keys/deploy \
     --mount=type=secret,id=npmrc cat
 RUN --mount=type=secret x && echo --mount=type=bind

@@ -190,6 +190,7 @@ def test_build_from_an_upload_is_repeated_by_its_owner_alone(host: Host, ada: Us
 
 def test_build_with_secrets_is_not_repeated_because_they_are_forgotten(host: Host, ada: User) -> None:
     job = ended(job_start(kind="build", host=host, by=ada, parameters={"secret_ids": ["token"]}))
+    assert not can_retry(job)
     with pytest.raises(UserError) as refused:
         job_retry(by=ada, job=job)
     assert refused.value.code == "secrets_forgotten"

@@ -118,12 +118,39 @@ def test_hosts_without_the_permission_are_left_out_and_said(
     mine, theirs = factories.make_copy(hosts[0], "a:1"), factories.make_copy(production, "b:1")
     secret = factories.make_copy(hidden, "secret:1")
     text = dialog(client, kind, mine, theirs, secret)
-    assert "1 is left out: you have no permission for this on its host." in text
+    assert "1 is left out: you have no permission for this on its host" in text
     assert "secret:1" not in text
-    assert "no permission for this on their hosts" in posted(client, kind, theirs, targets=["0@docker.io"])
+    assert "You have no permission for this on their hosts" in posted(
+        client, kind, theirs, targets=["0@docker.io"]
+    )
     assert "None of these images is there any more" in posted(client, kind, secret, targets=["0@docker.io"])
     assert posted(client, kind, mine, theirs, secret, targets=["0@docker.io"]) == ""
     assert {host for _, host, _ in jobs()} == {"ci-1"}
+
+
+def test_image_is_pushed_from_a_host_that_is_online_and_never_from_one_that_is_off(
+    client: Client, ada: User, hosts: list[Host], group: HostGroup
+) -> None:
+    off = factories.make_host("a-0", groups=(group,), is_enabled=False)
+    Host.objects.filter(pk=hosts[0].pk).update(state="offline")
+    image = factories.make_image()
+    copies = [factories.make_copy(host, "r.example.com/api:1", image=image) for host in (off, *hosts)]
+    assert posted(client, "push-several", *copies, targets=["0@r.example.com"]) == ""
+    assert jobs() == {("push", "ci-2", "r.example.com/api:1")}
+    assert "switched off" in dialog(client, "pull-several", copies[0])
+
+
+def test_only_what_an_account_can_push_is_ticked_beforehand(
+    client: Client, ada: User, hosts: list[Host]
+) -> None:
+    Registry.objects.create(name="Hub", prefix="docker.io", username="acme", password="x")
+    Registry.objects.create(name="Open", prefix="open.example.com")
+    names = ["acme/api:1", "redis:7", "open.example.com/web:1"]
+    text = dialog(client, "push-several", *(factories.make_copy(hosts[0], name) for name in names))
+    assert text.count("checked") == 1
+    assert "Hub, with its account: 1 name" in text
+    assert "docker.io, without an account: 1 name" in text
+    assert "open.example.com, without an account: 1 name" in text
 
 
 @pytest.mark.parametrize("kind", ["pull-several", "push-several"])
