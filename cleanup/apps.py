@@ -7,5 +7,9 @@ class CleanupConfig(AppConfig):
     name = "cleanup"
 
     def ready(self) -> None:
-        # Registers the cleanup operation with the jobs of images/, which must not import this room.
+        # images/ must not import this room, so it is told: of the operation here, and of the words of errors.
         from cleanup import executor  # noqa: F401
+        from cleanup.problems import CLEANUP
+        from images import problems
+
+        problems.add(CLEANUP)

@@ -1,6 +1,6 @@
 """Errors that a person can do something about: raised by code, stored as code and values, told in words.
 
-So a stored error reads in the language of whoever looks at it. The words are in problems.py; an engine's own text
+So a stored error reads in the language of whoever looks at it. The words are in problems/; an engine's own text
 stays in `raw` and is shown folded.
 """
 

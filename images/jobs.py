@@ -267,7 +267,7 @@ def job_cancel(*, by: User, job: Job) -> None:
 
 
 def job_give_up(job: Job, code: str) -> bool:
-    """Ends a job that no worker has taken yet, with a problem of problems.py; whether it was still waiting."""
+    """Ends a job that no worker has taken yet, with a problem of images/problems; whether it was still waiting."""
     values = {"state": JobState.FAILED, "ended_at": timezone.now(), "error_code": code}
     if not Job.objects.filter(pk=job.pk, state=JobState.QUEUED).update(**values):
         return False

@@ -1,4 +1,4 @@
-"""The engine's text about a registry, a disk or a name, as a problem of problems.py.
+"""The engine's text about a registry, a disk or a name, as a problem of images/problems.
 
 Engines wrap Go's errors in their own words; what is looked for here was the same from Docker 20.10 to 28.5 on
 both stores and on Podman.

@@ -23,7 +23,7 @@ Journal = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one copy. `code` and `values` are a problem of problems.py; "" when all went well."""
+    """What became of one copy. `code` and `values` are a problem of images/problems; "" when all went well."""
 
     state: ItemState
     code: str = ""

@@ -76,7 +76,7 @@ class Job(models.Model):
     progress_unit = models.CharField(max_length=10, default="items")  # "items" or "bytes"
     detail = models.JSONField(default=dict)  # what the page draws while it runs: layers, steps
     result = models.JSONField(default=dict)
-    error_code = models.CharField(max_length=50, blank=True, default="")  # see problems.py
+    error_code = models.CharField(max_length=50, blank=True, default="")  # see problems/
     error_values = models.JSONField(default=dict)  # what the error's sentence names
     error_raw = models.TextField(blank=True, default="")
 
