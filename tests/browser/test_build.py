@@ -118,6 +118,33 @@ def test_folder_is_packed_by_the_browser_and_built(page: "Page", host: Host, tmp
     assert "long" in said
 
 
+@pytest.mark.engine
+@pytest.mark.buildx
+def test_build_with_a_typed_secret_and_one_from_a_file(page: "Page", host: Host, tmp_path: Path) -> None:
+    typed, from_file = "correct horse battery", "staple of a file"
+    (tmp_path / "npmrc").write_text(from_file)
+    text = f"FROM {BASE}\nRUN --mount=type=secret,id=token --mount=type=secret,id=npmrc cat /run/secrets/*"
+    sign_in(page, "root")
+    page.goto("/builds/new/")
+    page.get_by_text("Findings show here").wait_for(state="detached")  # those of the empty text have come
+    page.locator(".build-more > summary").click()
+    page.locator("textarea[name=secrets]").fill(f"token={typed}")
+    page.locator("input[name=secret_files]").set_input_files(tmp_path / "npmrc")
+    page.locator("select[name=network]").select_option("none")
+    with page.expect_request("**/lint/") as lint:
+        page.locator("textarea[name=dockerfile_text]").fill(text)
+    assert "FROM" in (lint.value.post_data or "")
+    assert "horse" not in (lint.value.post_data or ""), "what is typed into other fields stays where it is"
+    page.get_by_role("button", name="Build").click()
+    page.wait_for_url(re.compile(r"/jobs/\d+/$"))
+    page.locator(".badge", has_text="Succeeded").first.wait_for(timeout=60_000)
+    page.locator(".build-step", has_text="RUN --mount").locator("summary").click()
+    assert page.locator(".build-step pre").inner_text().strip() == "•" * 12
+    assert "npmrc\ntoken" in page.locator("main").inner_text()
+    page.reload()
+    assert not {secret for secret in (typed, from_file) if secret in page.content()}
+
+
 def test_archive_shows_what_it_holds_and_findings_before_anything_is_built(
     page: "Page", live_site: LiveSite, tmp_path: Path
 ) -> None:
