@@ -128,11 +128,16 @@ def make_engine(work_directory: Path) -> Iterator[Callable[..., PrivateEngine]]:
     started: list[PrivateEngine] = []
 
     def make(
-        name: str = "", *, tcp_port: int | None = None, arguments: tuple[str, ...] = ()
+        name: str = "",
+        *,
+        tcp_port: int | None = None,
+        arguments: tuple[str, ...] = (),
+        before_exec: Callable[[], None] | None = None,
     ) -> PrivateEngine:
         name = name or f"engine{len(started)}"
         directory = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=work_directory))
-        engine = PrivateEngine(directory, name, free_port() if tcp_port == 0 else tcp_port, arguments)
+        port = free_port() if tcp_port == 0 else tcp_port
+        engine = PrivateEngine(directory, name, port, arguments, before_exec)
         started.append(engine)
         return engine.start()
 

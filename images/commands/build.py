@@ -221,6 +221,7 @@ def _is_reference(name: str) -> bool:
 
 def _base_pull(context: JobContext, steps: Steps, name: str) -> None:
     parsed, registry = parse(name), registry_for(name)
+    context.result.setdefault("accounts", {})[name] = registry.name if registry else ""
     step = steps.add(f"base {name}", name, kind="base", state="running")
     layers = Layers()
     with _failing(steps, step):

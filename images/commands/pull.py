@@ -16,7 +16,7 @@ from images.engine.transfer import Layers, pull
 from images.errors import UserError
 from images.job_context import JobContext
 from images.jobs import job_start
-from images.models import Copy, Host, Job, Permission, User
+from images.models import Host, Job, Permission, Reference, User
 from images.operations import operation
 from images.references import parse
 from images.registries import credentials_of, registry_for
@@ -25,6 +25,7 @@ from images.remote_tags import tag_told
 ATTEMPTS = 3  # a registry that cuts the line is asked again; what has come stays
 PAUSE_SECONDS = 2.0
 DEADLINE_SECONDS = 6 * 3600
+_COPY = ("copy__image_id", "copy__engine_id")
 
 
 def pull_start(
@@ -76,7 +77,7 @@ def carry_out(context: JobContext) -> dict[str, Any]:
     if not parameters["tag"] and host.engine_kind == "podman":
         # Its service (5.8) pulls `latest` instead, and calls that a success.
         raise UserError("all_tags_unsupported", host=host.name)
-    before = read.find_image(engine, parameters["reference"]) if parameters["tag"] else None
+    before = _held(context)
     layers = _pulled(context, registry)
     if parameters["tag"] and not layers.digest:
         found = read.find_image(engine, parameters["reference"])
@@ -88,8 +89,19 @@ def carry_out(context: JobContext) -> dict[str, Any]:
     inventory.recount(host)
     if parameters["tag"] and layers.digest:
         tag_told(parameters["reference"], layers.digest)
-    came = _what_came(host, names, before.engine_id if before else "")
+    came = _what_came(host, names, before)
     return {"digest": layers.digest, "references": names} | came | over_budget(host)
+
+
+def _held(context: JobContext) -> dict[str, str]:
+    """The engine ID behind each name that the pull may move."""
+    parameters, engine = context.job.parameters, context.engine
+    if parameters["tag"]:
+        found = read.find_image(engine, parameters["reference"])
+        return {parameters["reference"]: found.engine_id} if found else {}
+    below = f"{parameters['repository']}:"
+    images = read.list_images(engine)
+    return {name: image.engine_id for image in images for name in image.references if name.startswith(below)}
 
 
 def _pulled(context: JobContext, registry: Any) -> Layers:
@@ -135,16 +147,13 @@ def _check_budget(context: JobContext, layers: Layers) -> None:
         budget_check(context.host, layers.total_bytes, context.job.parameters["reference"])
 
 
-def _what_came(host: Host, names: list[str], before: str) -> dict[str, Any]:
-    copies = Copy.objects.filter(host=host, references__name__in=names).distinct()
-    found = list(copies.values("image_id", "engine_id")[:2])
-    if len(found) != 1:
-        return {}
-    [copy] = found
-    moved = bool(before) and before != copy["engine_id"]
-    return {
-        "image": copy["image_id"],
-        "engine_id": copy["engine_id"],
-        "replaced": before if moved else "",
-        "was_here": before == copy["engine_id"],
-    }
+def _what_came(host: Host, names: list[str], before: dict[str, str]) -> dict[str, Any]:
+    """The image, where it is one, and what the names belonged to before, where that was another."""
+    rows = Reference.objects.filter(host=host, name__in=names)
+    now = {name: (image, engine_id) for name, image, engine_id in rows.values_list("name", *_COPY)}
+    moved = {name: before[name] for name, (_, there) in now.items() if before.get(name, there) != there}
+    told: dict[str, Any] = {"replaced": moved.get(names[0], "")} if len(names) == 1 else {"moved": moved}
+    if len(set(now.values())) == 1:
+        [(image, engine_id)] = set(now.values())
+        told |= {"image": image, "engine_id": engine_id, "was_here": set(before.values()) == {engine_id}}
+    return told

@@ -38,9 +38,14 @@ _NO_FILE = (
     re.compile(r"copier: stat: \"/?(?P<file>[^\"]+)\": no such file"),
     re.compile(r"(?:COPY|ADD) failed: no source files"),
 )
+# What COPY, ADD, RUN and HEALTHCHECK learnt later than 20.10; any other flag is misspelt.
+_LATER_FLAGS = (
+    r"link|chmod|chown|mount|network|security|checksum|keep-git-dir|exclude|parents|start-interval|unpack"
+)
 _TOO_OLD = re.compile(
     r"(?P<option>--mount|--link|--chmod|--platform|--network|--security|heredoc)[^.]*?"
-    r"(?:requires buildkit|not supported|experimental)|requires buildkit|unknown flag: (?P<flag>\S+)"
+    r"(?:requires buildkit|not supported|experimental)|requires buildkit"
+    rf"|unknown flag: -*(?P<flag>{_LATER_FLAGS})\b"
     r"|\"platform\" is only supported|requires (?:engine )?api version|needs buildkit",
     re.IGNORECASE,
 )
@@ -69,6 +74,10 @@ def build_failure(text: str, steps: Steps, *, host: str = "") -> UserError:
         return UserError("disk_full", raw=raw, host=host)
     if error := _exit(text, steps, host, raw):
         return error
+    # Before the syntax: a flag that the engine does not know is told as a fault of the Dockerfile.
+    if found := _TOO_OLD.search(text):
+        option = found["option"] or (f"--{found['flag']}" if found["flag"] else "BuildKit")
+        return UserError("engine_too_old", raw=raw, host=host, option=option)
     if _SYNTAX.search(text):
         line = _LINE.search(text)
         return UserError("build_syntax", raw=raw, line=line[1] if line else "?", detail=_last_words(text))
@@ -81,10 +90,6 @@ def build_failure(text: str, steps: Steps, *, host: str = "") -> UserError:
         if base := _named_base(steps.failed or steps.last):
             return UserError("build_base_missing", raw=raw, subject=base, host=host)
         return UserError("build_needs_session", raw=raw)
-    if found := _TOO_OLD.search(text):
-        return UserError(
-            "engine_too_old", raw=raw, host=host, option=found["option"] or found["flag"] or "BuildKit"
-        )
     return _base(text, steps, host) or _file(text, raw) or _other(text, steps, host, raw)
 
 

@@ -167,8 +167,14 @@ HOSTS: dict[str, Problem] = {
     # Its disk
     "disk_full": Problem(
         _("The disk of %(host)s is full."),
-        "",
-        _("Free space: the host's page shows what removing unused images would free."),
+        _(
+            "Images, containers and their logs, volumes, and the cache of builds share the disk that it stores on."
+        ),
+        _(
+            "Free space: the host's page shows what removing unused images would free. On that host, `docker system "
+            "df` shows what takes it; `docker builder prune` empties the cache of builds, which also holds layers "
+            "of removed images."
+        ),
     ),
     "image_over_budget": Problem(
         _(

@@ -11,6 +11,14 @@ REGISTRIES: dict[str, Problem] = {
         _("It is not running, or listens on another port."),
         _("Check the address; from the host, `curl https://%(registry)s/v2/` shows whether it answers."),
     ),
+    "registry_unreachable": Problem(
+        _("%(host)s has no way to the registry %(registry)s."),
+        _("Its network is down, there is no route to that machine, or a firewall turns it away."),
+        _(
+            "On that host, `ip route` shows the way out and `curl https://%(registry)s/v2/` whether it leads there. "
+            "Behind a proxy, name it in its /etc/docker/daemon.json (`proxies`)."
+        ),
+    ),
     "registry_dns": Problem(
         _("%(host)s can not find the registry %(registry)s by its name."),
         _("The name is misspelt, or the host's DNS server does not know it or is away."),

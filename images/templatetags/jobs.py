@@ -105,8 +105,9 @@ def limit_at(registry: Registry) -> datetime | None:
 
 @register.filter
 def has_facts(job: Job) -> bool:
-    """Whether its result names an image, a digest or an account."""
-    return bool(job.result.get("image") or job.result.get("digest") or "account" in job.result)
+    """Whether its result names an image, a digest, an account, or names that moved."""
+    said = any(job.result.get(name) for name in ("image", "digest", "accounts", "moved"))
+    return said or "account" in job.result
 
 
 @register.filter

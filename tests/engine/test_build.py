@@ -236,6 +236,7 @@ def test_private_base_is_pulled_with_the_account_that_fits(
         job = built(host, person, pull=pulls, **options)
         assert job.state == JobState.SUCCEEDED, job.error_raw
         assert [step["name"] for step in job.detail["steps"] if step["kind"] == "base"] == [name]
+        assert job.result["accounts"] == {name: "shop"}
         assert PASSWORD not in str(job.parameters) + str(job.detail) + log(job)
     again = built(host, person, **options)
     assert not [step for step in again.detail["steps"] if step["kind"] == "base"], "it is here by now"

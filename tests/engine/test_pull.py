@@ -1,5 +1,6 @@
 """Pulling on a real engine from a real registry, with everything that can go wrong produced for real."""
 
+import ctypes
 from collections.abc import Callable
 from typing import Any
 
@@ -78,6 +79,14 @@ def test_every_tag_comes_when_asked_for(
     assert job.state == JobState.SUCCEEDED, job.error_raw
     tags = Reference.objects.filter(host=host).exclude(tag="").values_list("tag", flat=True)
     assert sorted(tags) == ["1", "2", "3"]
+    before = {tag: Copy.objects.get(host=host, tag=tag).engine_id for tag in "123"}
+    fill(engine, registry, "shop/api:2", layer="newer")
+    with engine.client() as api:
+        api.tag(before["2"], f"{registry.host}/shop/api", "2")
+    again = pulled(host, f"{registry.host}/shop/api", all_tags=True)
+    moved = Copy.objects.get(host=host, tag="2")
+    assert moved.engine_id not in before.values()
+    assert again.result["moved"] == {f"{registry.host}/shop/api:2": before["2"]}
 
 
 def test_pull_by_digest(
@@ -146,3 +155,19 @@ def test_registry_that_is_down_is_said(host: Host, make_registry: Callable[..., 
 
 def test_registry_that_nobody_knows_is_said(host: Host) -> None:
     assert pulled(host, "registry.invalid/shop/api:1").error_code == "registry_dns"
+
+
+def test_host_without_a_way_out_is_said(make_engine: Callable[..., PrivateEngine]) -> None:
+    """An engine in a network of its own, in which there is nothing: neither a route nor a DNS server."""
+    host = registered(make_engine("alone", before_exec=without_network).address)
+    job = pulled(host, "192.0.2.1:5000/shop/api:1")
+    assert (job.error_code, job.error_values["registry"]) == ("registry_unreachable", "192.0.2.1:5000"), (
+        job.error_raw
+    )
+    job = pulled(host, "registry.example.com/shop/api:1")
+    assert job.error_code == "registry_dns", job.error_raw
+
+
+def without_network() -> None:
+    if ctypes.CDLL(None, use_errno=True).unshare(0x40000000):  # CLONE_NEWNET
+        raise OSError(ctypes.get_errno(), "unshare")

@@ -194,3 +194,9 @@ class TestButtons:
         assert "without signing in" in text
         assert f"belonged to {'b' * 12} before" in text
         assert f"/images/{copy.image_id}/" in text
+        Job.objects.update(
+            result={"moved": {"shop/api:3": "sha256:" + "c" * 64}, "accounts": {"shop/base:1": "Ours"}}
+        )
+        text = text_of(client, f"/jobs/{job.pk}/")
+        assert f"shop/api:3 belonged to {'c' * 12} before" in text
+        assert "shop/base:1</span>: Ours" in text
