@@ -37,6 +37,8 @@ BATCH = 48
 THREADS = 6
 DEADLINE_SECONDS = 4 * 3600
 MEASURE_SECONDS = 300.0
+# After a stop the job is kept alive for a minute only, and then another worker may take it over.
+MEASURE_STOPPED_SECONDS = 30.0
 
 
 @operation(
@@ -61,7 +63,10 @@ def cleanup(context: JobContext) -> dict[str, Any]:
 
 
 def _check_mine(context: JobContext) -> None:
-    """Raises JobStopped where another worker has taken the job over: the end of the run is that one's to write."""
+    """Raises JobStopped where another worker has taken the job over: what becomes of the run is that one's to write.
+
+    Asked anew before everything that is written: whoever waited for an engine may have been taken for dead.
+    """
     stop = context.reason_to_stop()
     if stop and stop.reason == "lost":
         raise stop
@@ -138,6 +143,7 @@ class _Work:
     def _carry_out_batch(self, engine: Engine, pool: ThreadPoolExecutor, batch: Sequence[Item]) -> None:
         stops = self.guards.stops(engine, batch, timezone.now())
         with transaction.atomic():
+            _check_mine(self.context)
             for item in batch:
                 if item.pk in stops:
                     code, values = stops[item.pk]
@@ -164,6 +170,7 @@ class _Work:
                 failure = failure or error
                 outcomes.append((item, Outcome(ItemState.UNKNOWN, error.code, error.values, error.raw)))
         with transaction.atomic():
+            _check_mine(self.context)
             self._record_removed([item for item, outcome in outcomes if _is_plain(item, outcome)])
             for item, outcome in outcomes:
                 if not _is_plain(item, outcome):
@@ -213,6 +220,7 @@ class _Work:
         if self.gone:
             inventory.copies_removed(self.host, self.gone)
         self._measure()
+        _check_mine(self.context)
         self.host_run.was_disturbed = disturbed or self._was_disturbed()
         self.host_run.save(update_fields=["bytes_after", "freed_bytes", "was_disturbed"])
         host_run_end(self.host_run, job_state)
@@ -221,9 +229,10 @@ class _Work:
 
     def _measure(self) -> None:
         """Not measured is None and no guess. After a cut the engine needs a new connection."""
+        seconds = MEASURE_STOPPED_SECONDS if self.context.stop else MEASURE_SECONDS
         with (
             contextlib.suppress(UserError, EngineCut, APIError),
-            open_engine(Connection.of(self.host), deadline_seconds=MEASURE_SECONDS) as engine,
+            open_engine(Connection.of(self.host), deadline_seconds=seconds) as engine,
         ):
             engine_check(self.host, engine, self.host_run.host_plan.engine_mark)
             self._put_back(engine)

@@ -64,6 +64,8 @@ def run_hold(host_run: HostRun) -> str:
     """
     run = Run.objects.select_related("plan", "policy", "approved_by", "started_by").get(pk=host_run.run_id)
     plan, actor = run.plan, run.approved_by or run.started_by
+    if not HostRun.objects.filter(pk=host_run.pk, state=RunState.RUNNING).exists():
+        return "run_ended"
     if is_paused():
         return "cleanup_paused"
     if plan is None or run.policy.revision != plan.policy_revision:
@@ -321,10 +323,10 @@ def host_run_restate(host_run: HostRun) -> None:
 
 def _state_of_items(states: set[str], job_state: str) -> str:
     has_gone = bool(states & set(GOOD))
+    if states <= set(GOOD):
+        return RunState.SUCCEEDED  # also where a cancel came after the last image
     if job_state == JobState.CANCELLED:
         return RunState.PARTIAL if has_gone else RunState.CANCELLED
-    if states <= set(GOOD):
-        return RunState.SUCCEEDED
     # Everything held back by a guard is not a failure: the run did what it may.
     if has_gone or (states == {ItemState.SKIPPED.value} and job_state == JobState.SUCCEEDED):
         return RunState.PARTIAL

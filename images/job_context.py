@@ -245,11 +245,11 @@ class JobContext:
                 self._save()
 
     def _reason_to_stop(self) -> JobStopped | None:
-        if time.monotonic() >= self._deadline:
-            return JobStopped("deadline", f"{self._deadline_seconds} s")
         found = list(self._mine().values_list("cancel_requested_at", flat=True))
         if not found:
             return JobStopped("lost")
+        if time.monotonic() >= self._deadline:
+            return JobStopped("deadline", f"{self._deadline_seconds} s")
         return JobStopped("cancelled") if found[0] else None
 
     def _stop(self, stop: JobStopped) -> None:

@@ -292,9 +292,12 @@ def _reap(job: Job, now: datetime) -> bool:
         operation is not None
         and operation.repeatable
         and job.attempt < MOST_ATTEMPTS
-        and not job.cancel_requested_at
+        # A new attempt has a new deadline: what was stopped at its own is not begun again.
+        and (job.deadline_at is None or now < job.deadline_at)
     )
-    if again:
+    if job.cancel_requested_at:
+        reaped = mine.update(state=JobState.CANCELLED, ended_at=now)
+    elif again:
         reaped = mine.update(state=JobState.QUEUED, worker="")
     else:
         reaped = mine.update(state=JobState.LOST, ended_at=now, error_code="job_lost")

@@ -421,25 +421,57 @@ def test_cut_while_the_guards_are_asked_is_told_by_its_reason(
         assert {state for state, _ in outcomes(plan).values()} == {ItemState.PENDING}
 
 
-def test_worker_that_was_taken_for_dead_does_not_end_the_run_of_its_successor(
-    engine: PrivateEngine, person: User, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("when", ["while it asks the guards", "while it removes", "while it measures"])
+def test_worker_that_was_taken_for_dead_writes_nothing_any_more(
+    engine: PrivateEngine, person: User, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
     with engine.client() as api:
         demo.load(api, *apps(3))
     plan = planned(policy_for(registered(engine.address)), person)
     run = runs.run_start(by=person, plan=plan)
     job = Job.objects.get(host_run__run=run)
-    told = executor._Work._tell
+    owner, name = {
+        "while it asks the guards": (Guards, "stops"),
+        "while it removes": (executor._Work, "_collect"),
+        "while it measures": (executor._Work, "_measure"),
+    }[when]
+    done: Any = getattr(owner, name)
 
-    def tell_and_lose(self: Any) -> None:
-        told(self)
+    def lose_and_do(self: Any, *arguments: Any) -> Any:
         Job.objects.filter(pk=job.pk).update(worker="another worker, which goes on with it")
+        return done(self, *arguments)
 
-    monkeypatch.setattr(executor._Work, "_tell", tell_and_lose)
+    monkeypatch.setattr(owner, name, lose_and_do)
     job_carry_out(job.pk)
     run.refresh_from_db()
     assert run.state == RunState.RUNNING
     assert run.host_runs.get().state == RunState.RUNNING
+    states = {state for state, _ in outcomes(plan).values()}
+    if when == "while it asks the guards":
+        assert (states, len(names_on(engine))) == ({ItemState.PENDING}, 3)
+    elif when == "while it removes":
+        assert states == {ItemState.RUNNING}, "the successor looks at the engine for them"
+    else:
+        assert states == {ItemState.REMOVED}
+
+
+def test_nothing_goes_after_the_run_has_ended(
+    engine: PrivateEngine, person: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with engine.client() as api:
+        demo.load(api, *apps(3))
+    plan = planned(policy_for(registered(engine.address)), person)
+    run = runs.run_start(by=person, plan=plan)
+    take_up = executor._Work._take_up
+
+    def end_meanwhile(self: Any, opened: Engine) -> None:
+        take_up(self, opened)
+        runs.host_run_end(HostRun.objects.get(run=run), JobState.FAILED)
+
+    monkeypatch.setattr(executor._Work, "_take_up", end_meanwhile)
+    job_carry_out(Job.objects.get(host_run__run=run).pk)
+    assert len(names_on(engine)) == 3
+    assert set(outcomes(plan).values()) == {("skipped", "run_ended")}
 
 
 def test_references_that_an_unreachable_engine_is_owed_come_back_with_it(

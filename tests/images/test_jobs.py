@@ -376,6 +376,13 @@ def test_cancelled_job_is_not_repeated(register: Register, host: Host) -> None:
     register(nothing, repeatable=True)
     job = silent(host, cancel_requested_at=timezone.now())
     jobs.jobs_reap(timezone.now())
+    assert reloaded(job).state == JobState.CANCELLED
+
+
+def test_job_past_its_deadline_is_not_begun_again(register: Register, host: Host) -> None:
+    register(nothing, repeatable=True)
+    job = silent(host, deadline_at=timezone.now() - timedelta(seconds=1))
+    jobs.jobs_reap(timezone.now())
     assert reloaded(job).state == JobState.LOST
 
 
