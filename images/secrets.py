@@ -1,7 +1,7 @@
 """Hides what looks like a secret in an image's configuration, history and raw document. Pure."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 MASK = "••••••"
@@ -21,18 +21,51 @@ def is_secret(name: str) -> bool:
 class Hiding:
     """Hides values in a line of text, each line of them by itself where they have several.
 
-    What is shorter than four characters stays: it would blot out half of the text and was no secret. Of very many
-    lines the longest are looked for: each costs time on every line of a log.
+    What is shorter than four characters stays: it would blot out half of the text and was no secret. Of values with
+    very many lines the longest lines are looked for: each costs time on every line of a log.
     """
 
     def __init__(self, values: Iterable[str] = ()) -> None:
-        lines = {line.strip() for value in values for line in value.splitlines()}
-        hidden = sorted((line for line in lines if len(line) >= 4), key=len, reverse=True)[:MOST_HIDDEN]
-        self.longest = len(hidden[0]) if hidden else 0  # characters
-        self._pattern = re.compile("|".join(map(re.escape, hidden))) if hidden else None
+        several = [_lines_of(value) for value in values]
+        single = {line for lines in several if len(lines) == 1 for line in lines}
+        others = {line for lines in several for line in lines} - single
+        hidden = single | set(sorted(others, key=len, reverse=True)[:MOST_HIDDEN])
+        self._values = sorted(hidden, key=len, reverse=True)
+        self.longest = len(self._values[0]) if hidden else 0  # characters
+        # Looked for ahead of each place, so that values that overlap are both found.
+        self._pattern = re.compile(f"(?=({'|'.join(map(re.escape, self._values))}))") if hidden else None
 
     def __call__(self, text: str) -> str:
-        return self._pattern.sub(MASK, text) if self._pattern else text
+        kept, at = "", 0
+        for start, end in self.spans(text):
+            kept, at = f"{kept}{text[at:start]}{MASK}", end
+        return kept + text[at:]
+
+    def spans(self, text: str) -> Iterator[tuple[int, int]]:
+        """Where the values stand, from and to; those that touch are one."""
+        begin = end = -1
+        for found in self._pattern.finditer(text) if self._pattern else ():
+            if found.start() > end:
+                if begin >= 0:
+                    yield begin, end
+                begin = found.start()
+            end = max(end, found.end(1))
+        if begin >= 0:
+            yield begin, end
+
+    def cut_off(self, text: str) -> str:
+        """The text without a value that only begins at its end, where somebody cut it."""
+        longest = 0
+        for value in self._values:
+            for length in range(min(len(value) - 1, len(text)), max(longest, 3), -1):
+                if text.endswith(value[:length]):
+                    longest = length
+                    break
+        return text[:-longest] + MASK if longest else text
+
+
+def _lines_of(value: str) -> list[str]:
+    return [line for each in value.splitlines() if len(line := each.strip()) >= 4]
 
 
 def masked_text(text: str) -> str:

@@ -40,10 +40,11 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """What a step wrote; pieces end where the engine cut them, not at lines."""
+    """What a step wrote; pieces end where the engine cut them, not at lines. `stream`: 1 or 2, its stdout or stderr."""
 
     vertex: str
     text: bytes = b""
+    stream: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +157,7 @@ def _status(data: bytes) -> Status:
 def _log(data: bytes) -> Log:
     message = _message(data)
     text = message.get(4, b"")
-    return Log(_text(message, 1), text if isinstance(text, bytes) else b"")
+    return Log(_text(message, 1), text if isinstance(text, bytes) else b"", _number(message, 3))
 
 
 def _warning(data: bytes) -> Warned:

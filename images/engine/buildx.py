@@ -24,7 +24,7 @@ from typing import IO, Any
 from django.conf import settings
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
-from images.engine import child
+from images.engine import child, scratch
 from images.engine.build import BuildRequest, BuildWatch
 from images.engine.build_failures import build_failure
 from images.engine.buildkit import Log, Status, Told, Vertex, Warned
@@ -147,7 +147,7 @@ class _Run:
 @contextlib.contextmanager
 def _running(engine: Engine, request: BuildRequest, secrets: Mapping[str, str]) -> Iterator[_Run]:
     """The process with everything it keeps in a folder of its own, which goes with it."""
-    with tempfile.TemporaryDirectory(prefix="drydock-buildx-") as name:
+    with tempfile.TemporaryDirectory(dir=scratch.folder()) as name:
         folder = Path(name)
         names = {key: f"DRYDOCK_SECRET_{number}" for number, key in enumerate(secrets)}
         process = subprocess.Popen(
@@ -265,7 +265,8 @@ def told(document: Mapping[str, Any]) -> Iterator[Told]:
             is_complete=bool(each.get("completed")),
         )
     for each in document.get("logs") or ():
-        yield Log(str(each.get("vertex") or ""), base64.b64decode(each.get("data") or ""))
+        data = base64.b64decode(each.get("data") or "")
+        yield Log(str(each.get("vertex") or ""), data, int(each.get("stream") or 0))
     for each in document.get("warnings") or ():
         text = base64.b64decode(each.get("short") or "").decode(errors="replace")
         yield Warned(str(each.get("vertex") or ""), text)

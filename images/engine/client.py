@@ -22,7 +22,7 @@ from docker.tls import TLSConfig
 from docker.transport.unixconn import UnixHTTPAdapter
 from docker.utils import compare_version
 
-from images.engine import ssh
+from images.engine import scratch, ssh
 from images.errors import UserError
 from images.models.host import Host
 
@@ -261,7 +261,7 @@ def _near(connection: Connection, sockets: _Sockets) -> Iterator[Connection]:
 
 @contextlib.contextmanager
 def _client(connection: Connection, sockets: _Sockets, timeout_seconds: float) -> Iterator[Any]:
-    with tempfile.TemporaryDirectory(prefix="drydock-") as folder:
+    with tempfile.TemporaryDirectory(dir=scratch.folder()) as folder:
         tls = _tls(connection, Path(folder))
         timeout: Any = timeout_seconds
         # Any, because the SDK has no public way to set the adapter and the negotiated version.

@@ -4,9 +4,7 @@ The ways are shared by all of a process, because a handshake costs a hundred tim
 key never touches a disk: ssh reads it from memory that it inherits as its standard input.
 """
 
-import atexit
 import contextlib
-import fcntl
 import os
 import queue
 import shutil
@@ -20,7 +18,7 @@ from pathlib import Path
 
 from images import ssh_keys
 from images.addresses import SshAddress, ssh_parts
-from images.engine import child
+from images.engine import child, scratch
 from images.engine.ssh_faults import host_key_changed, not_started, way_refused
 from images.errors import UserError
 
@@ -30,7 +28,6 @@ ALIVE_SECONDS, ALIVE_COUNT = 5, 3  # a way whose other end fell silent is given 
 POLL_SECONDS = 0.02
 TOLD_SECONDS = 0.3  # what ssh says of a broken connection arrives a moment after the break
 LINES_KEPT = 40
-_LONGEST_FOLDER = 70  # the path of a socket has 107 bytes at most
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,7 @@ class Tunnel:
         self._process: subprocess.Popen[str] | None = None
         self._lines: list[tuple[float, str]] = []
         self._lock = threading.Lock()
-        self._folder = Path(tempfile.mkdtemp(dir=_process_folder()))
+        self._folder = Path(tempfile.mkdtemp(dir=scratch.folder()))
         self.socket = self._folder / "s"
 
     @property
@@ -301,7 +298,7 @@ def _knock(parts: SshAddress, address: str, seconds: float) -> None:
 
 def _look(route: Route) -> str:
     """What is at the path of the engine's socket: "usable", "denied", "missing", or "" when ssh may not look."""
-    with tempfile.TemporaryDirectory(dir=_process_folder()) as folder, _in_memory(route.key) as key:
+    with tempfile.TemporaryDirectory(dir=scratch.folder()) as folder, _in_memory(route.key) as key:
         command = _ssh(route, Path(folder), [], f"sh -c '{look_script(route.parts.path)}'")
         try:
             told = subprocess.run(
@@ -355,44 +352,3 @@ def _in_memory(text: str) -> Iterator[int]:
         yield number
     finally:
         os.close(number)
-
-
-# Sockets and known_hosts are files. A killed process leaves them behind; the next one that starts tidies up.
-
-_PREFIX = "drydock-ssh-"
-_folder_lock = threading.Lock()
-_folder: tuple[int, Path] | None = None
-
-
-def _process_folder() -> Path:
-    """This process's folder, which nobody else may enter; locked for as long as the process lives."""
-    global _folder
-    with _folder_lock:
-        if _folder is None or _folder[0] != os.getpid() or not _folder[1].exists():
-            base = tempfile.gettempdir()
-            base = base if len(base) < _LONGEST_FOLDER else "/tmp"  # noqa: S108 - mkdtemp makes it private
-            _tidy(Path(base))
-            path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=base))
-            fcntl.flock(os.open(path, os.O_RDONLY), fcntl.LOCK_EX)
-            atexit.register(_remove, os.getpid(), path)
-            _folder = (os.getpid(), path)
-        return _folder[1]
-
-
-def _remove(pid: int, path: Path) -> None:
-    if os.getpid() == pid:
-        shutil.rmtree(path, ignore_errors=True)
-
-
-def _tidy(base: Path) -> None:
-    """Removes the folders that no living process has locked; a new one may not be locked yet."""
-    for path in base.glob(f"{_PREFIX}*"):
-        with contextlib.suppress(OSError):
-            if path.stat().st_uid != os.getuid() or time.time() - path.stat().st_mtime < 5:
-                continue
-            number = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-            try:
-                fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(path, ignore_errors=True)
-            finally:
-                os.close(number)

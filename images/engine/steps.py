@@ -2,25 +2,33 @@
 
 import codecs
 import re
-from collections import deque
+from collections import defaultdict, deque
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from images.engine.buildkit import Log, Status, Told, Vertex, Warned
+from images.engine.buildkit import Status, Told, Vertex, Warned
 from images.secrets import Hiding
 
 MOST_STEPS = 400  # more are counted as one: a page of thousands helps nobody
 NAME_LENGTH = 400
 TAIL_LINES = 200  # kept of each step's log to read causes from; the log itself is the job's
 LONGEST_LINE = 16_384  # what writes no line ends is cut here
+_CLIPPED = (
+    "[output clipped, log "  # BuildKit's word for what it leaves out, put wherever its limit was reached
+)
 
 _STAGE = re.compile(r"^\[([^\]]+)\]\s*(.*)$", re.DOTALL)
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
-def _decoder() -> codecs.IncrementalDecoder:
-    return codecs.getincrementaldecoder("utf-8")("replace")
+class _Stream:
+    """A line that is not whole yet, as it came: pieces end anywhere, inside a character and inside a secret."""
+
+    def __init__(self) -> None:
+        self.partial = ""
+        self.decode = codecs.getincrementaldecoder("utf-8")("replace").decode
 
 
 @dataclass(slots=True)
@@ -38,8 +46,8 @@ class Step:
     error: str = ""
     parts: dict[str, tuple[int, int]] = field(default_factory=dict)  # bytes done and in all, by part
     tail: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL_LINES))
-    partial: str = ""
-    decoder: codecs.IncrementalDecoder = field(default_factory=_decoder)  # a piece may end inside a character
+    # By who writes: what comes from two sides at once would be one muddled line.
+    streams: defaultdict[Hashable, _Stream] = field(default_factory=lambda: defaultdict(_Stream))
 
     @property
     def done_bytes(self) -> int:
@@ -111,8 +119,9 @@ class Steps:
                 step.parts[told.key] = (told.done_bytes, told.total_bytes)
             return []
         if isinstance(told, Warned):
-            return self._lines(step, f"warning: {told.text}\n")
-        return self._lines(step, step.decoder.decode(told.text) if isinstance(told, Log) else "")
+            return self._lines(step, _Stream(), f"warning: {told.text}\n")
+        stream = step.streams[told.vertex, told.stream]
+        return self._lines(step, stream, stream.decode(told.text))
 
     def _take_vertex(self, vertex: Vertex) -> None:
         step = self.add(vertex.digest, vertex.name)
@@ -144,22 +153,32 @@ class Steps:
             step = self._current = self.add("classic", "builder", kind="internal", state="running")
         if _CLASSIC_CACHED.search(text):
             step.state = "cached"
-        if not step.partial and (_CLASSIC_NOISE.match(text) or not text.strip()):
+        stream = step.streams["classic"]
+        if not stream.partial and (_CLASSIC_NOISE.match(text) or not text.strip()):
             return []
-        return self._lines(step, text)
+        return self._lines(step, stream, text)
 
     def _end_current(self, state: str) -> None:
         if self._current and self._current.state in ("running", "cached"):
             self.finish(self._current, "cached" if self._current.state == "cached" else state)
 
-    def _lines(self, step: Step, text: str) -> list[Line]:
-        *whole, step.partial = (step.partial + text).split("\n")
-        if len(step.partial) > LONGEST_LINE + self.hide.longest:
-            # What is whole is hidden before the cut, and what may be half of a secret waits for its other half.
-            text = self.hide(step.partial)
-            cut = len(text) - self.hide.longest
-            whole, step.partial = [*whole, text[:cut]], text[cut:]
+    def _lines(self, step: Step, stream: _Stream, text: str) -> list[Line]:
+        *whole, stream.partial = (stream.partial + text).split("\n")
+        if len(stream.partial) > LONGEST_LINE + self.hide.longest:
+            cut = self._cut(stream.partial)
+            whole, stream.partial = [*whole, stream.partial[:cut]], stream.partial[cut:]
+        for number, after in enumerate(whole[1:]):
+            if after.startswith(_CLIPPED):
+                whole[number] = self.hide.cut_off(whole[number])
         return [self._line(step, line) for line in whole]
+
+    def _cut(self, text: str) -> int:
+        """Where an endless line is cut: not inside a secret, and what may be half of one waits for its other half."""
+        cut = len(text) - self.hide.longest
+        for start, end in self.hide.spans(text):
+            if start < cut < end:
+                return start or end
+        return cut
 
     def _line(self, step: Step, line: str) -> Line:
         # A progress bar in a terminal overwrites its line: what stood there last counts.
@@ -170,14 +189,16 @@ class Steps:
 
     def close(self, *, is_built: bool, error: str = "") -> list[Line]:
         """At the end: what was not begun was not needed, or not reached. Gives the lines without an end."""
+        left = []
         for step in self.steps:
-            step.partial += step.decoder.decode(b"", final=True)
-        left = [self._line(step, step.partial) for step in self.steps if step.partial]
+            for stream in step.streams.values():
+                if line := stream.partial + stream.decode(b"", True):
+                    left.append(self._line(step, line))
+            step.streams.clear()
         if self._current:
             self._end_current("done" if is_built else "failed" if error else "stopped")
             self._current.error = self._current.error or error[:NAME_LENGTH]
         for step in self.steps:
-            step.partial = ""
             if is_built and step.state in ("waiting", "running"):
                 # BuildKit does not tell of steps whose outcome it found whole in its cache.
                 step.state = "cached" if step.started_at is None else "done"

@@ -159,7 +159,10 @@ class BuildForm(CommandForm):
         return assignments(self.cleaned_data["labels"], _LABEL)
 
     def clean_secrets(self) -> dict[str, str]:
-        return assignments(self.cleaned_data["secrets"], _SECRET_ID)
+        found = assignments(self.cleaned_data["secrets"], _SECRET_ID)
+        for name, value in found.items():
+            _size_check(name, len(value.encode()))
+        return found
 
     def clean_secret_files(self) -> dict[str, str]:
         return {file.name: secret_of(file) for file in self.cleaned_data["secret_files"]}
@@ -220,8 +223,7 @@ def secret_of(file: "UploadedFile[Any]") -> str:
         raise ValidationError(
             gettext("%(name)s can not be a secret's id: letters, digits, dots and dashes only.") % values
         )
-    if (file.size or 0) > MOST_SECRET_BYTES:
-        raise ValidationError(gettext("%(name)s is larger than 64 kB, which no secret may be.") % values)
+    _size_check(values["name"], file.size or 0)
     try:
         text = str(file.read(), "utf-8")
     except UnicodeDecodeError:
@@ -229,6 +231,13 @@ def secret_of(file: "UploadedFile[Any]") -> str:
     if "\0" in text or not text:
         raise ValidationError(gettext("%(name)s is empty or no text, so it can not be a secret.") % values)
     return text
+
+
+def _size_check(name: str, size_bytes: int) -> None:
+    if size_bytes > MOST_SECRET_BYTES:
+        raise ValidationError(
+            gettext("%(name)s is larger than 64 kB, which no secret may be.") % {"name": name}
+        )
 
 
 def assignments(text: str, names: re.Pattern[str]) -> dict[str, str]:

@@ -18,7 +18,7 @@ from images.forms.moving import CopiesForm
 from images.forms.naming import is_reference
 from images.models import Copy, Host, Job, Permission, Registry, User
 from images.moving import MOST_COPIES
-from images.references import parse
+from images.references import DEFAULT_REGISTRY, parse
 from images.registries import full_repository, longest
 
 SHOWN = 8  # so many names are shown; the rest is a number
@@ -130,11 +130,13 @@ class Target:
 
 def targets_of(names: Names) -> dict[str, Target]:
     """Where the names lead to, by the values of the form's boxes."""
-    accounts = [each for each in Registry.objects.only("name", "prefix", "username") if each.username]
+    accounts = list(Registry.objects.only("name", "prefix", "username"))
     found: dict[str, Target] = {}
     for name, copies in names.items():
         parsed, account = parse(name), longest(accounts, full_repository(name))
-        if parsed.path.startswith(OFFICIAL):
+        is_official = parsed.registry == DEFAULT_REGISTRY and parsed.path.startswith(OFFICIAL)
+        # As the job does: an account without a user hides a shorter one that has one.
+        if is_official or (account and not account.username):
             account = None
         key = f"{account.pk if account else 0}@{parsed.registry}"
         found.setdefault(key, Target(parsed.registry, account)).names[name] = copies

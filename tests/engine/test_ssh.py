@@ -17,7 +17,7 @@ import pytest
 from config.demo import images as samples
 from config.demo.engines import PrivateEngine
 from images import host_checks, hosts, jobs, ssh_keys
-from images.engine import read, ssh
+from images.engine import read, scratch, ssh
 from images.engine.client import Connection, Engine, EngineCut, open_engine
 from images.errors import UserError
 from images.forms.ssh import restriction
@@ -398,7 +398,7 @@ def test_no_file_holds_the_key(
     connection = connection_to(engine, sshd)
     secret = sshd.key.splitlines()[2]
     with open_engine(connection):
-        folder = ssh._process_folder()
+        folder = scratch.folder()
         for path in folder.rglob("*"):
             assert not path.is_file() or secret not in path.read_text()
         assert folder.stat().st_mode & 0o077 == 0
@@ -484,13 +484,13 @@ def test_hung_job_is_cancelled_within_two_seconds(
 
 
 def test_folders_of_dead_processes_are_tidied_up(tmp_path: Path) -> None:
-    left, own = tmp_path / "drydock-ssh-dead", ssh._process_folder()
+    left, own = tmp_path / f"{scratch.PREFIX}dead", scratch.folder()
     left.mkdir()
     os.utime(left, (1, 1))
-    ssh._tidy(tmp_path)
+    scratch.tidy(tmp_path)
     assert not left.exists()
     os.utime(own, (1, 1))
-    ssh._tidy(own.parent)
+    scratch.tidy(own.parent)
     assert own.exists(), "one that is in use stays"
 
 

@@ -94,6 +94,7 @@ def secret(data: bytes, name: str = "token") -> SimpleUploadedFile:
         ({"secret_files": [secret(b"x\0y")]}, "token is empty or no text"),
         ({"secret_files": [secret(b"\xff\xfe")]}, "token is empty or no text"),
         ({"secret_files": [secret(b"x" * 70_000)]}, "token is larger than 64 kB"),
+        ({"secrets": "token=" + "密" * 30_000}, "token is larger than 64 kB"),
         ({"secret_files": [secret(b"x", "a b")]}, "a b can not be a secret&#x27;s id"),
         ({"secrets": "\n".join(f"s{n}=x" for n in range(21))}, "At most 20 secrets."),
         ({"branch": "--upload-pack=x", "context": "git", "git_url": "https://m/x"}, "Enter a valid value."),

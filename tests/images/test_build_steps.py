@@ -149,9 +149,9 @@ def test_unknown_fields_are_passed_over_and_rubbish_is_refused() -> None:
 SECRET = "密码-correct horse battery staple"
 
 
-def logged(pieces: Sequence[bytes]) -> str:
+def logged(pieces: Sequence[bytes], *secrets: str) -> str:
     """The log of a step that wrote these pieces, all in one."""
-    steps = Steps(hide=Hiding([SECRET]))
+    steps = Steps(hide=Hiding(secrets or [SECRET]))
     steps.take(Vertex("v", "[1/1] RUN x"))
     lines = [line for piece in pieces for line in steps.take(Log("v", piece))]
     return "".join(text for _, text in [*lines, *steps.close(is_built=True)])
@@ -164,11 +164,52 @@ def test_secret_is_hidden_however_its_pieces_are_cut(size: int) -> None:
     assert text == f"before {MASK} after"
 
 
-@pytest.mark.parametrize("before", range(LONGEST_LINE - 60, LONGEST_LINE + 60, 7))
+def in_pieces(text: str, size: int = 4096) -> list[bytes]:
+    data = text.encode()
+    return [data[start : start + size] for start in range(0, len(data), size)]
+
+
+@pytest.mark.parametrize("before", range(LONGEST_LINE, LONGEST_LINE + 4200, 13))
 def test_secret_is_hidden_where_an_endless_line_is_cut(before: int) -> None:
-    data = ("x" * before + SECRET + "y" * 2 * LONGEST_LINE).encode()
-    text = logged([data[start : start + 4096] for start in range(0, len(data), 4096)])
+    text = logged(in_pieces("x" * before + SECRET + "y" * 2 * LONGEST_LINE))
     assert text == "x" * before + MASK + "y" * 2 * LONGEST_LINE
+
+
+def test_secret_that_is_repeated_without_end_is_hidden_and_held_by_nobody() -> None:
+    long = "".join(f"{n:04}" for n in range(250))
+    text = logged(in_pieces(long * 100), long)
+    assert set(text) == set(MASK)
+    steps = Steps(hide=Hiding(["aaaaaa"]))
+    steps.take(Vertex("v", "[1/1] RUN x"))
+    lines = [line for _ in range(200) for line in steps.take(Log("v", b"a" * 4096))]
+    assert {*"".join(text for _, text in lines)} == set(MASK)
+    assert len(lines) > 20, "it does not pile up"
+
+
+def test_secret_inside_another_does_not_uncover_it() -> None:
+    outer = "my-hush-key-0123456789"
+    for before in range(LONGEST_LINE + 4000, LONGEST_LINE + 4200):
+        text = logged(in_pieces("x" * before + outer + "y" * LONGEST_LINE), "hush", outer)
+        assert "0123456789" not in text
+        assert "key" not in text
+
+
+def test_secrets_that_overlap_are_hidden_both() -> None:
+    assert Hiding(["12345678", "5678ABCD"])("a 12345678ABCD b") == f"a {MASK} b"
+
+
+def test_what_comes_from_two_streams_or_two_steps_is_not_one_line() -> None:
+    steps = Steps(hide=Hiding(["hush-very-secret"]))
+    steps.take(Vertex("v", "[1/1] RUN x"))
+    pieces = [Log("v", b"token: hush-"), Log("v", b"warning: x\n", 2), Log("v", b"very-secret\n")]
+    lines = [text for piece in pieces for _, text in steps.take(piece)]
+    assert lines == ["warning: x", f"token: {MASK}"]
+
+
+def test_beginning_of_a_secret_before_what_was_clipped_is_hidden() -> None:
+    text = logged([b"a token: hush-very\n[output clipped, log limit 2MiB reached]\n"], "hush-very-secret")
+    assert text == f"a token: {MASK}[output clipped, log limit 2MiB reached]"
+    assert Hiding(["hush-very-secret"]).cut_off("and hus") == "and hus", "too short to tell"
 
 
 def test_error_of_a_step_holds_no_secret() -> None:
@@ -179,5 +220,5 @@ def test_error_of_a_step_holds_no_secret() -> None:
 
 def test_short_values_are_not_hidden_and_of_very_many_lines_the_longest_are() -> None:
     assert Hiding(["yes", ""])("yes and yes") == "yes and yes"
-    many = Hiding(["\n".join(f"line {n:05} of a key" for n in range(20_000)), SECRET])
-    assert many(f"a {SECRET} b") == f"a {MASK} b"
+    many = Hiding(["\n".join(f"line {n:05} of a certificate" for n in range(20_000)), "short token"])
+    assert many("a short token b") == f"a {MASK} b"

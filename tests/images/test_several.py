@@ -97,6 +97,23 @@ def test_names_are_pushed_to_the_registries_that_are_ticked(
     assert engine_ids == {copies[0].engine_id, copies[2].engine_id}
 
 
+def test_account_that_is_named_is_the_one_that_the_job_takes(
+    client: Client, ada: User, hosts: list[Host]
+) -> None:
+    """A project may be called library elsewhere, and an account without a user hides a shorter one."""
+    Registry.objects.create(name="Robot", prefix="harbor.example.com", username="robot", password="x")
+    Registry.objects.create(name="Open", prefix="harbor.example.com/open")
+    copies = [
+        factories.make_copy(hosts[0], "harbor.example.com/library/api:1"),
+        factories.make_copy(hosts[0], "harbor.example.com/open/web:1", "harbor.example.com/open/web:2"),
+        factories.make_copy(hosts[0], "library/redis:7"),
+    ]
+    text = dialog(client, "push-several", *copies)
+    assert "Robot, with its account: 1 name" in text
+    assert "harbor.example.com, without an account: 2 names" in text
+    assert "docker.io, without an account: 1 name" in text
+
+
 def test_name_of_two_images_is_not_pushed_because_one_would_win(
     client: Client, ada: User, hosts: list[Host]
 ) -> None:
