@@ -242,6 +242,70 @@ def test_private_base_is_pulled_with_the_account_that_fits(
     assert not [step for step in again.detail["steps"] if step["kind"] == "base"], "it is here by now"
 
 
+@pytest.mark.registry
+@pytest.mark.parametrize("builder", ["buildkit", "classic"])
+def test_base_that_moved_in_its_registry_is_taken_when_it_is_asked_for(
+    engine: PrivateEngine,
+    host: Host,
+    person: User,
+    make_registry: Callable[..., PrivateRegistry],
+    builder: str,
+) -> None:
+    name = f"{make_registry().host}/shop/base:1"
+    with engine.client() as api:
+        raw: Any = api
+        for content in ("new", "old"):
+            demo.load(api, Image([name], [Layer(f"{content}.txt", 10)]))
+            if content == "new":
+                assert not [line for line in raw.push(name, stream=True, decode=True) if "error" in line]
+        ids = {"old": raw.inspect_image(name)["RootFS"]["Layers"][0]}
+        for pull in (False, True):
+            options: Any = {"tags": [f"app:{pull}"], "labels": {"a": "b"}, "builder": builder}
+            job = built(host, person, dockerfile_text=f"FROM {name}\n", pull=pull, **options)
+            assert job.state == JobState.SUCCEEDED, job.error_raw
+            base = raw.inspect_image(f"app:{pull}")["RootFS"]["Layers"][0]
+            assert (base == ids["old"]) is not pull
+
+
+def test_flag_that_the_engine_is_too_old_for_is_no_fault_of_the_dockerfile(host: Host, person: User) -> None:
+    job = built(host, person, dockerfile_text=f"FROM {BASE}\nCOPY --link --from={BASE} /bin/sh /x\n")
+    assert (job.error_code, job.error_values["option"]) == ("engine_too_old", "--link"), job.error_raw
+
+
+@pytest.mark.usefixtures("no_sleepers")
+def test_second_build_waits_on_a_host_of_one(host: Host, person: User) -> None:
+    Host.objects.filter(pk=host.pk).update(most_builds=1)
+    text = "FROM scratch\nLABEL a=b\n"
+    with asleep(host, person) as first:
+        [second] = build_start(by=person, hosts=[host], dockerfile_text=text, network="none")
+        job_carry_out(second.pk)
+        second.refresh_from_db()
+        assert second.state == JobState.QUEUED
+        job_cancel(by=person, job=first)
+    job_carry_out(second.pk)
+    second.refresh_from_db()
+    assert second.state == JobState.SUCCEEDED, second.error_raw
+
+
+def test_dead_host_stops_no_other_build(host: Host, person: User) -> None:
+    dead = factories.make_host("dead", address="unix:///run/nobody.sock")
+    jobs_made = build_start(
+        by=person,
+        hosts=[dead, host],
+        dockerfile_text=f"FROM {BASE}\nRUN true\n",
+        tags=["a:1"],
+        network="none",
+    )
+    assert len({job.batch for job in jobs_made}) == 1
+    for job in jobs_made:
+        job_carry_out(job.pk)
+        job.refresh_from_db()
+    assert [(job.state, job.error_code) for job in jobs_made] == [
+        ("failed", "host_no_socket"),
+        ("succeeded", ""),
+    ]
+
+
 @pytest.mark.parametrize(("name", "said"), [("nothing", "nothing"), ("app/nothing", "app")])
 def test_file_that_is_not_in_the_context_is_said(host: Host, person: User, name: str, said: str) -> None:
     job = built(host, person, dockerfile_text=f"FROM scratch\nCOPY {name} /x\n")

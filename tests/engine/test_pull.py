@@ -10,6 +10,7 @@ from config.demo import images as demo
 from config.demo.engines import PrivateEngine
 from config.demo.images import Image, Layer
 from images.commands.pull import pull_start
+from images.errors import explain
 from images.jobs import job_carry_out
 from images.models import Copy, Host, Job, JobState, Reference, Registry
 from tests import factories
@@ -155,6 +156,35 @@ def test_registry_that_is_down_is_said(host: Host, make_registry: Callable[..., 
 
 def test_registry_that_nobody_knows_is_said(host: Host) -> None:
     assert pulled(host, "registry.invalid/shop/api:1").error_code == "registry_dns"
+
+
+def test_pull_comes_to_several_hosts_though_one_is_dead(
+    engine: PrivateEngine,
+    host: Host,
+    make_engine: Callable[..., PrivateEngine],
+    make_registry: Callable[..., PrivateRegistry],
+) -> None:
+    registry, other = make_registry(), registered(make_engine("other").address)
+    fill(engine, registry, "shop/api:1")
+    dead = factories.make_host("dead", address="unix:///run/nobody.sock")
+    reference = f"{registry.host}/shop/api:1"
+    made = pull_start(by=factories.make_user(), hosts=[host, dead, other], reference=reference)
+    for job in made:
+        job_carry_out(job.pk)
+        job.refresh_from_db()
+    assert [(job.state, job.error_code) for job in made] == [
+        ("succeeded", ""), ("failed", "host_no_socket"), ("succeeded", ""),
+    ]  # fmt: skip
+    assert Reference.objects.filter(name=reference).count() == 2
+
+
+def test_registry_that_never_answers_is_given_up_by_the_engine_itself(
+    host: Host, hung_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("images.commands.pull.ATTEMPTS", 1)
+    job = pulled(host, f"127.0.0.1:{hung_port}/shop/api:1")
+    assert (job.state, job.error_code) == (JobState.FAILED, "registry_timeout"), job.error_raw
+    assert "mirror" in explain(job.error_code, job.error_values).remedy
 
 
 def test_host_without_a_way_out_is_said(make_engine: Callable[..., PrivateEngine]) -> None:

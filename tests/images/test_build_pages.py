@@ -192,6 +192,10 @@ def test_findings_stand_beside_their_lines_with_why_and_how(client: Client, buil
     assert "Name a version behind the colon" in page
     assert "rm -rf /var/lib/apt/lists/*" in page
     assert "runs as root" in page
+    assert "DL3007" not in page
+    assert (
+        "DL3007" in client.post("/builds/lint/", {"dockerfile_text": "FROM debian:latest\n"}).content.decode()
+    )
     assert (
         "No findings." in client.post("/builds/lint/", {"dockerfile_text": "FROM scratch\n"}).content.decode()
     )

@@ -169,22 +169,31 @@ class TestPages:
         assert "HTTP 401 Unauthorized" in text
 
 
+WHICH = [
+    ("ghcr.io/acme/api:1", "ghcr.io/acme"),
+    ("ghcr.io/acme2/api:1", "ghcr.io"),
+    ("ghcr.io/other/api", "ghcr.io"),
+    ("redis", "docker.io"),
+    ("acme/api@sha256:" + "a" * 64, "docker.io"),
+]
+
+
 class TestWhichAccount:
     @pytest.fixture(autouse=True)
     def accounts(self) -> None:
         for prefix in ("ghcr.io", "ghcr.io/acme", "docker.io"):
             Registry.objects.create(name=f"for {prefix}", prefix=prefix, username="robot", password=SECRET)
 
-    @pytest.mark.parametrize(
-        ("reference", "prefix"),
-        [
-            ("ghcr.io/acme/api:1", "ghcr.io/acme"),
-            ("ghcr.io/acme2/api:1", "ghcr.io"),
-            ("ghcr.io/other/api", "ghcr.io"),
-            ("redis", "docker.io"),
-            ("acme/api@sha256:" + "a" * 64, "docker.io"),
-        ],
-    )
+    @pytest.mark.parametrize(("reference", "prefix"), WHICH)
+    def test_engines_know_docker_hub_by_an_address_of_its_own(
+        self, client: Client, admin: User, reference: str, prefix: str
+    ) -> None:
+        sent = registries.credentials_of(registries.registry_for(reference))
+        assert sent
+        server = {"docker.io": "https://index.docker.io/v1/"}.get(prefix, "ghcr.io")
+        assert (sent.username, sent.password, sent.registry) == ("robot", SECRET, server)
+
+    @pytest.mark.parametrize(("reference", "prefix"), WHICH)
     def test_longest_prefix_wins_at_whole_parts(
         self, client: Client, admin: User, reference: str, prefix: str
     ) -> None:
