@@ -9,13 +9,16 @@ MOST_HIDDEN = 1000
 _WORDS = r"(?:PASS(?:WORD|WD|PHRASE)?|SECRET|TOKEN|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY|CREDENTIALS?|AUTH|KEY)"
 # A whole word of the name, so that MONKEY and KEYBOARD stay readable.
 _NAME = re.compile(rf"(?:^|[_\-.]){_WORDS}S?(?:$|[_\-.\d])", re.IGNORECASE)
+# What only speaks of one: where it is, how long it lasts, or a key that nobody hides.
+_PLAIN = re.compile(r"(?:^|[_\-.])(?:PUBLIC_?KEY|CACHE_?KEY|URL|TTL|FILE|PATH)$", re.IGNORECASE)
 _ASSIGNMENT = re.compile(r"([A-Za-z_][\w\-.]*)=(\"[^\"]*\"|'[^']*'|\S+)")
 # Credentials inside an address: scheme://user:password@machine.
 _ADDRESS = re.compile(r"(\w+://[^\s:/@]*:)[^\s@/]+(@)")
 
 
 def is_secret(name: str) -> bool:
-    return bool(_NAME.search(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)))
+    parted = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)
+    return bool(_NAME.search(parted)) and not _PLAIN.search(parted)
 
 
 class Hiding:

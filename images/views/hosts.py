@@ -18,11 +18,12 @@ from images import access
 from images import hosts as services
 from images.engine.client import Connection
 from images.errors import UserError, explain
+from images.fleet import rows_of
 from images.forms.base import row_number
 from images.forms.hosts import ConnectionForm, HostFilterForm, HostForm
 from images.forms.ssh import made
 from images.host_checks import address_check_start
-from images.models import Host, HostCheck, Job, Permission, User
+from images.models import Copy, Host, HostCheck, Job, Permission, User
 from images.models.host import CheckState
 from images.ssh_keys import new_private_key
 from images.templatetags.drydock_people import engine_name
@@ -31,6 +32,7 @@ from images.views.dialogs import dialog, go_to
 _form_methods = require_http_methods(["GET", "HEAD", "POST"])
 _secret = sensitive_post_parameters("tls_key", "ssh_key", "ssh_made_key")
 # A waiting check is taken up at once by an idle worker.
+LARGEST_SHOWN = 8
 _SLOW = timedelta(seconds=15)
 _HEAVY = ("tls_ca", "tls_certificate", "tls_key", "ssh_key", "ssh_host_key", "error_raw")
 
@@ -188,9 +190,16 @@ def host_detail(request: HttpRequest, *, pk: int) -> HttpResponse:
         else None,
         "twins": access.restrict_hosts(services.hosts_like(host), user, Permission.VIEW),
         "jobs": Job.objects.visible_to(user).filter(host=host).select_related("created_by")[:8],
+        "copies": _largest(host),
     }
     template = "images/host_detail.html#live" if _is_fragment(request) else "images/host_detail.html"
     return render(request, template, context)
+
+
+def _largest(host: Host) -> list[Copy]:
+    """The copies whose removal would free most."""
+    copies = Copy.objects.filter(host=host, is_intermediate=False)
+    return rows_of(list(copies.order_by("-own_bytes", "pk").values_list("pk", flat=True)[:LARGEST_SHOWN]))
 
 
 @require_POST

@@ -10,7 +10,7 @@ from images.engine import build
 from images.engine.build_failures import build_failure
 from images.engine.buildkit import Log, Malformed, Vertex, fields, told
 from images.engine.steps import LONGEST_LINE, MOST_STEPS, Steps
-from images.secrets import MASK, Hiding
+from images.secrets import MASK, Hiding, is_secret
 
 RECORDINGS = Path(__file__).parent / "recordings"
 
@@ -222,3 +222,17 @@ def test_short_values_are_not_hidden_and_of_very_many_lines_the_longest_are() ->
     assert Hiding(["yes", ""])("yes and yes") == "yes and yes"
     many = Hiding(["\n".join(f"line {n:05} of a certificate" for n in range(20_000)), "short token"])
     assert many("a short token b") == f"a {MASK} b"
+
+
+@pytest.mark.parametrize(
+    "name", ["DB_PASSWORD", "apiKey", "NPM_TOKEN", "AWS_SECRET_ACCESS_KEY", "SSH_PRIVATE_KEY", "auth"]
+)
+def test_names_that_look_like_a_secret(name: str) -> None:
+    assert is_secret(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["MONKEY", "PUBLIC_KEY", "CACHE_KEY", "TOKEN_TTL", "AUTH_URL", "PASSWORD_FILE"]
+)
+def test_names_that_only_speak_of_one(name: str) -> None:
+    assert not is_secret(name)
