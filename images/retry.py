@@ -51,6 +51,12 @@ def may_retry(user: User, job: Job) -> bool:
     return can_retry(job) and access.can(user, permission_for(job), job.host_id)
 
 
+def may_change(user: User, job: Job) -> bool:
+    """Whether its form may be opened again as it was filled: that shows what was typed, to who typed it."""
+    is_own = job.kind == "build" and job.created_by_id == user.pk
+    return is_own and not job.is_open and access.can(user, permission_for(job), job.host_id)
+
+
 def job_retry(*, by: User, job: Job, batch: uuid.UUID | None = None) -> Job:
     """Starts it anew. The caller has checked the permission.
 

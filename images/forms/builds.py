@@ -162,6 +162,8 @@ class BuildForm(CommandForm):
         found = assignments(self.cleaned_data["secrets"], _SECRET_ID)
         for name, value in found.items():
             _size_check(name, len(value.encode()))
+            if not value:
+                raise ValidationError(_nothing(name))
         return found
 
     def clean_secret_files(self) -> dict[str, str]:
@@ -229,8 +231,12 @@ def secret_of(file: "UploadedFile[Any]") -> str:
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text or not text:
-        raise ValidationError(gettext("%(name)s is empty or no text, so it can not be a secret.") % values)
+        raise ValidationError(_nothing(values["name"]))
     return text
+
+
+def _nothing(name: str) -> str:
+    return gettext("%(name)s is empty or no text, so it can not be a secret.") % {"name": name}
 
 
 def _size_check(name: str, size_bytes: int) -> None:
@@ -254,3 +260,22 @@ def assignments(text: str, names: re.Pattern[str]) -> dict[str, str]:
 def initial_of(address: Mapping[str, Any], user: User) -> dict[str, Any]:
     """What the address that opened the page says: `?host=3&git_url=...`."""
     return BuildForm.initial_of(address, user)
+
+
+def initial_again(job: Job) -> dict[str, Any]:
+    """The form as this build filled it, to be changed; its secrets are gone but for their names."""
+    said = job.parameters
+    same = ("git_url", "branch", "folder", "dockerfile", "no_cache", "pull", "network", "platform", "builder")
+    initial: dict[str, Any] = {name: said.get(name, "") for name in same}
+    initial |= {
+        "hosts": [job.host], "context": said.get("context", "typed"), "target": said.get("stage", ""),
+        "tags": "\n".join(said.get("tags", ())),
+        "secrets": "\n".join(f"{name}=" for name in said.get("secret_ids", ())),
+        "dockerfile_text": said.get("dockerfile_text", EXAMPLE),
+    }  # fmt: skip
+    for name in ("build_args", "labels"):
+        initial[name] = "\n".join(f"{key}={value}" for key, value in said.get(name, {}).items())
+    if initial["context"] == "upload":
+        # What was sent is kept for a day only; whether it was an archive or a folder makes no difference here.
+        initial |= {"context": "archive", "upload": said.get("upload")}
+    return initial

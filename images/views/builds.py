@@ -15,8 +15,10 @@ from images import access, hadolint
 from images.commands.contexts import MOST_TEXT_BYTES
 from images.dockerfiles import secret_ids
 from images.errors import UserError, explain
-from images.forms.builds import BuildForm, initial_of
+from images.forms.base import row_number
+from images.forms.builds import BuildForm, initial_again, initial_of
 from images.models import Permission
+from images.retry import may_change
 from images.uploads import upload_survey
 from images.views.jobs import jobs_url
 from images.views.requests import SignedInRequest
@@ -28,7 +30,7 @@ from images.views.requests import SignedInRequest
 @require_http_methods(["GET", "HEAD", "POST"])
 def build_new(request: SignedInRequest) -> HttpResponse:
     _require_build(request)
-    initial = initial_of(request.GET.dict(), request.user)
+    initial = _initial(request)
     sent = (request.POST, request.FILES) if request.method == "POST" else (None, None)
     form = BuildForm(*sent, user=request.user, initial=initial)
     context: dict[str, Any] = {"form": form, "limit_bytes": settings.CONTEXT_LIMIT_BYTES}
@@ -38,6 +40,16 @@ def build_new(request: SignedInRequest) -> HttpResponse:
         except UserError as error:
             context["error"] = explain(error.code, error.values, error.raw)
     return render(request, "images/build_form.html", context)
+
+
+def _initial(request: SignedInRequest) -> dict[str, Any]:
+    number = row_number(request.GET.get("again", ""))
+    if number is None:
+        return initial_of(request.GET.dict(), request.user)
+    job = access.access_job(request.user, number)
+    if not may_change(request.user, job):
+        raise PermissionDenied
+    return initial_again(job)
 
 
 def _require_build(request: SignedInRequest) -> None:

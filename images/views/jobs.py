@@ -20,7 +20,7 @@ from images.errors import UserError
 from images.forms.jobs import JobFilterForm
 from images.models import Job, JobItem, JobState, User
 from images.retry import job_retry as retry
-from images.retry import may_retry, permission_for
+from images.retry import may_change, may_retry, permission_for
 from images.views.dialogs import dialog, go_to
 from images.views.streaming import streamed
 
@@ -85,6 +85,7 @@ def _detail(request: HttpRequest, user: User, job: Job) -> dict[str, Any]:
         "siblings": _siblings(user, job),
         "may_cancel": access.can(user, permission_for(job), job.host_id),
         "may_retry": may_retry(user, job),
+        "may_change": may_change(user, job),
         "asked": job_input.asked(job),
         "place": place,
         "waits_long": is_late and place is None,

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from images import hadolint, job_logs, jobs, uploads
 from images.job_context import JobContext
-from images.models import Host, Job, JobSecret, Upload, User
+from images.models import Host, Job, JobSecret, JobState, Upload, User
 from tests import factories
 from tests.images.test_uploads import context
 
@@ -64,6 +64,39 @@ def test_form_starts_a_job_on_each_host(client: Client, builder: User, host: Hos
     } == jobs[0].parameters  # fmt: skip
 
 
+def test_form_comes_back_filled_to_be_changed_and_built_again(
+    client: Client, builder: User, host: Host
+) -> None:
+    send(
+        client, host, tags="shop/api:1\nshop/api", build_args="A=1\nB=x=y", labels="org.team=shop", target="final",
+        network="none", no_cache="on", platform="linux/arm64", secrets="token=hush-hush",
+    )  # fmt: skip
+    job = Job.objects.get()
+    assert f"/builds/new/?again={job.pk}" not in client.get(f"/jobs/{job.pk}/").content.decode()
+    Job.objects.update(state=JobState.FAILED)
+    assert f"/builds/new/?again={job.pk}" in client.get(f"/jobs/{job.pk}/").content.decode()
+    response = client.get(f"/builds/new/?again={job.pk}")
+    assert "hush" not in response.content.decode()
+    form = response.context["form"]
+    filled = {name: form[name].value() for name in form.fields if form[name].value() not in (None, False)}
+    assert filled["secrets"] == "token="
+    filled |= {"hosts": [host.pk], "secrets": "token=again"}
+    assert client.post("/builds/new/", filled).status_code == 302
+    again = Job.objects.latest("pk")
+    assert again.pk != job.pk
+    assert again.parameters == job.parameters
+
+
+def test_form_as_somebody_else_filled_it_is_not_shown(client: Client, builder: User, host: Host) -> None:
+    send(client, host)
+    Job.objects.update(state=JobState.FAILED, created_by=factories.make_user())
+    [job] = Job.objects.all()
+    assert "?again=" not in client.get(f"/jobs/{job.pk}/").content.decode()
+    assert client.get(f"/builds/new/?again={job.pk}").status_code == 403
+    assert client.get("/builds/new/?again=999").status_code == 404
+    assert client.get("/builds/new/?again=x").status_code == 200
+
+
 def secret(data: bytes, name: str = "token") -> SimpleUploadedFile:
     return SimpleUploadedFile(name, data)
 
@@ -88,6 +121,7 @@ def secret(data: bytes, name: str = "token") -> SimpleUploadedFile:
         ),
         ({"secrets": "token"}, "Write it as NAME=value: token"),
         ({"secrets": "a,b=1"}, "Write it as NAME=value: a,b=1"),
+        ({"secrets": "token="}, "token is empty or no text"),
         ({"secrets": "token=x", "builder": "classic"}, "The classic builder knows no secrets."),
         ({"secrets": "token=x", "secret_files": [secret(b"y")]}, "The secret token is given twice."),
         ({"secret_files": [secret(b"")]}, "The submitted file is empty."),
