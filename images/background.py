@@ -3,8 +3,11 @@
 import logging
 import threading
 from collections.abc import Callable
+from typing import TypeVar
 
 from django.db import connection
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -13,7 +16,7 @@ MOST_THREADS = 250  # each costs a thread that sleeps
 _threads = threading.BoundedSemaphore(MOST_THREADS)
 
 
-def in_background(function: Callable[[int], None], argument: int) -> None:
+def in_background(function: Callable[[T], None], argument: T) -> None:
     """Calls it in a thread with a database connection of its own; in this one when there are too many."""
     if not _threads.acquire(blocking=False):
         function(argument)
@@ -22,7 +25,7 @@ def in_background(function: Callable[[int], None], argument: int) -> None:
     threading.Thread(target=_alone, args=(function, argument), name=name, daemon=True).start()
 
 
-def _alone(function: Callable[[int], None], argument: int) -> None:
+def _alone(function: Callable[[T], None], argument: T) -> None:
     try:
         function(argument)
     except Exception:

@@ -102,7 +102,7 @@ def dispatch(job: Job) -> None:
     announce(job)
 
 
-def wake(task: str, *arguments: int, queue: str) -> bool:
+def wake(task: str, *arguments: int | str, queue: str) -> bool:
     """Sends a task without waiting for a broker that is down; whether it was sent."""
     try:
         current_app.send_task(task, args=list(arguments), queue=queue, retry=False)

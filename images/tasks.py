@@ -9,7 +9,17 @@ from celery import shared_task
 from django.db.models import Q
 from django.utils import timezone
 
-from images import forgetting, host_checks, hosts, jobs, registries, remote_tags, restoring, uploads
+from images import (
+    forgetting,
+    git_looks,
+    host_checks,
+    hosts,
+    jobs,
+    registries,
+    remote_tags,
+    restoring,
+    uploads,
+)
 from images.background import in_background
 from images.models import Host
 
@@ -43,6 +53,11 @@ def sync_host(host_id: int, **_: Any) -> None:
 @shared_task
 def check_address(check_id: int, **_: Any) -> None:
     host_checks.address_check_soon(check_id)
+
+
+@shared_task
+def fetch_repository(upload_id: str, **_: Any) -> None:
+    git_looks.git_look_soon(upload_id)
 
 
 @shared_task

@@ -15,7 +15,7 @@ from images.models import Job, Upload, User
 from images.models.upload import UploadState
 
 KEEP = timedelta(days=1)
-KEEP_RECEIVING = timedelta(hours=6)  # a web process that was killed leaves a part behind
+KEEP_RECEIVING = timedelta(hours=6)  # a process that was killed leaves a part behind
 
 
 def upload_path(upload: Upload | uuid.UUID) -> Path:
@@ -38,12 +38,18 @@ def upload_end(upload: Upload, size_bytes: int) -> Upload:
         texts = {"dockerfile_text": found.dockerfile_text, "ignore_text": found.ignore_text}
         upload.summary = found.as_json() | texts
         upload.state = UploadState.READY
+        upload.save()
     except UserError as error:
-        upload.state, upload.error_code, upload.error_values = UploadState.REFUSED, error.code, error.values
-        upload_path(upload).unlink(missing_ok=True)
-    upload.save()
+        upload_refuse(upload, error)
     audit.record(by=upload.created_by, action="upload.add", target=upload.name, size_bytes=size_bytes)
     return upload
+
+
+def upload_refuse(upload: Upload, error: UserError) -> None:
+    """Keeps why it can not be built, and no byte of it."""
+    upload.state, upload.error_code, upload.error_values = UploadState.REFUSED, error.code, error.values
+    upload.save()
+    upload_path(upload).unlink(missing_ok=True)
 
 
 def upload_drop(upload: Upload) -> None:
@@ -55,6 +61,8 @@ def upload_drop(upload: Upload) -> None:
 def upload_survey(upload: Upload, *, folder: str = "", dockerfile: str = "") -> Survey:
     """What an upload holds; looks through it again for another folder or Dockerfile. Raises UserError."""
     path = upload_path(upload)
+    if upload.state == UploadState.REFUSED and upload.error_code:
+        raise UserError(upload.error_code, **upload.error_values)
     if upload.state != UploadState.READY or not path.exists():
         raise UserError("upload_gone")
     if not folder and not dockerfile and "ignore_text" in upload.summary:
@@ -67,7 +75,8 @@ def uploads_forget(now: datetime) -> int:
     old = Upload.objects.filter(created_at__lt=now - KEEP)
     needed = _needed() if old.exists() else set()
     gone = [upload for upload in old if str(upload.pk) not in needed]
-    stuck = Upload.objects.filter(state=UploadState.RECEIVING, created_at__lt=now - KEEP_RECEIVING)
+    coming = (UploadState.RECEIVING, UploadState.FETCHING)
+    stuck = Upload.objects.filter(state__in=coming, created_at__lt=now - KEEP_RECEIVING)
     gone += [upload for upload in stuck if upload not in gone]
     for upload in gone:
         upload_drop(upload)

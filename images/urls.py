@@ -38,6 +38,7 @@ urlpatterns = [
     path("commands/<slug:kind>/", commands.command, name="command"),
     path("builds/new/", builds.build_new, name="build-new"),
     path("builds/lint/", builds.build_lint, name="build-lint"),
+    path("builds/git/", builds.build_git_look, name="build-git-look"),
     path("builds/contexts/<uuid:pk>/", builds.build_context, name="build-context"),
     path("load/", load.load, name="load"),
     path("copies/<int:pk>/references/remove/", removal.reference_remove, name="reference-remove"),

@@ -192,6 +192,38 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+# git
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> str:
+    """A bare repository with a branch, behind file://."""
+    work, bare = tmp_path / "work", tmp_path / "shop.git"
+    environment = os.environ | {
+        "GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b", "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@b",
+    }  # fmt: skip
+
+    def git(*arguments: str) -> None:
+        subprocess.run(["git", "-C", str(work), *arguments], check=True, capture_output=True, env=environment)
+
+    (work / "api").mkdir(parents=True)
+    git("init", "-q", "-b", "main")
+    (work / "api" / "Dockerfile").write_text("FROM scratch\nCOPY . /\n")
+    (work / "Dockerfile").write_text("FROM debian\n")
+    (work / "api" / "main.txt").write_text("main")
+    (work / ".gitattributes").write_text("Dockerfile export-ignore\n")
+    (work / "api" / "link").symlink_to("/etc/passwd")
+    git("add", "-A")
+    git("commit", "-qm", "one")
+    git("checkout", "-q", "-b", "feature/x")
+    (work / "api" / "feature.txt").write_text("feature")
+    git("add", "-A")
+    git("commit", "-qm", "two")
+    git("checkout", "-q", "main")
+    git("clone", "-q", "--bare", str(work), str(bare))
+    return f"file://{bare}"
+
+
 # Redis and PostgreSQL
 
 

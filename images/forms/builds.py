@@ -51,6 +51,13 @@ class FilesField(forms.FileField):
         return [file for file in (super(FilesField, self).clean(each, initial) for each in files) if file]
 
 
+class GitForm(forms.Form):
+    """What it takes to look at a repository before it is built."""
+
+    git_url = forms.CharField(label=_("Address"), max_length=400)
+    branch = forms.RegexField(REF, label=_("Branch, tag or commit"), required=False, max_length=200)
+
+
 class BuildForm(CommandForm):
     kind = "build"
     title = _("Build an image")

@@ -1,4 +1,4 @@
-"""What a person sent for a build: an archive, kept in a folder that web and workers share."""
+"""What a person sent or had fetched for a build: an archive, kept in a folder that web and workers share."""
 
 import uuid
 
@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 class UploadState(models.TextChoices):
     RECEIVING = "receiving", _("Receiving")
+    FETCHING = "fetching", _("Fetching")
     READY = "ready", _("Ready")
     REFUSED = "refused", _("Refused")
 
@@ -19,10 +20,13 @@ class Upload(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True, db_index=True)
-    name = models.CharField(max_length=255, blank=True, default="")  # as the browser named it
+    name = models.CharField(
+        max_length=255, blank=True, default=""
+    )  # as the browser named it, or the repository
     size_bytes = models.PositiveBigIntegerField(default=0)
     state = models.CharField(max_length=10, choices=UploadState.choices, default=UploadState.RECEIVING)
-    summary = models.JSONField(default=dict)  # what the context holds; see commands/contexts.py
+    # What the context holds, see commands/contexts.py; while it is fetched: git_url and branch.
+    summary = models.JSONField(default=dict)
     error_code = models.CharField(max_length=50, blank=True, default="")
     error_values = models.JSONField(default=dict)
 

@@ -1,27 +1,35 @@
 """Building an image: the form, what a sent context holds, findings in a Dockerfile."""
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
-from django.http import HttpResponse, HttpResponseRedirect
+from django.http import HttpResponse, HttpResponseRedirect, QueryDict
 from django.shortcuts import render
+from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from images import access, hadolint
 from images.commands.contexts import MOST_TEXT_BYTES
+from images.commands.git import FETCH_SECONDS
 from images.dockerfiles import secret_ids
 from images.errors import UserError, explain
 from images.forms.base import row_number
-from images.forms.builds import BuildForm, initial_again, initial_of
-from images.models import Permission
+from images.forms.builds import BuildForm, GitForm, initial_again, initial_of
+from images.git_looks import git_look_start
+from images.models import Permission, Upload
+from images.models.upload import UploadState
 from images.retry import may_change
 from images.uploads import upload_survey
 from images.views.jobs import jobs_url
 from images.views.requests import SignedInRequest
+
+_SLOW = timedelta(seconds=15)  # an idle worker begins at once
+LONGEST_FETCH = timedelta(seconds=FETCH_SECONDS + 60)
 
 
 # A form that was not accepted comes back with what was typed, secrets too: it is kept by nobody on the way.
@@ -61,8 +69,31 @@ def _require_build(request: SignedInRequest) -> None:
 def build_context(request: SignedInRequest, *, pk: UUID) -> HttpResponse:
     """What was sent holds, what .dockerignore leaves out of it, and the findings in its Dockerfile."""
     upload = access.access_upload(request.user, pk)
-    folder, dockerfile = (request.GET.get(name, "").strip()[:400] for name in ("folder", "dockerfile"))
+    return _context_page(request, upload, request.GET)
+
+
+@require_POST
+def build_git_look(request: SignedInRequest) -> HttpResponse:
+    """Has the repository fetched; the answer asks again until it shows what is in it."""
+    _require_build(request)
+    form = GitForm(request.POST)
+    if not form.is_valid():
+        return render(request, "images/_build_context.html", {"form": form})
+    try:
+        upload = git_look_start(by=request.user, **form.cleaned_data)
+    except UserError as error:
+        context = {"error": explain(error.code, error.values, error.raw)}
+        return render(request, "images/_build_context.html", context)
+    return _context_page(request, upload, request.POST)
+
+
+def _context_page(request: SignedInRequest, upload: Upload, asked: QueryDict) -> HttpResponse:
+    folder, dockerfile = (asked.get(name, "").strip()[:400] for name in ("folder", "dockerfile"))
     context: dict[str, Any] = {"upload": upload}
+    if upload.state == UploadState.FETCHING and timezone.now() - upload.created_at < LONGEST_FETCH:
+        is_slow = timezone.now() - upload.created_at > _SLOW
+        context |= {"folder": folder, "dockerfile": dockerfile, "is_slow": is_slow}
+        return render(request, "images/_build_context.html", context)
     try:
         context["survey"] = survey = upload_survey(upload, folder=folder, dockerfile=dockerfile)
     except UserError as error:

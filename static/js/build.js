@@ -149,12 +149,13 @@
 
   form.addEventListener("change", ({ target }) => {
     if (target.name !== "context") return;
+    context.replaceChildren();
     // What was sent as an archive is not the folder: each kind is sent by itself.
     if (isSent()) {
       sending?.abort();
       sending = null;
       fields.upload.value = "";
-      for (const part of [state, context]) part.replaceChildren();
+      state.replaceChildren();
       for (const id of ["archive", "tree"]) document.getElementById(id).value = "";
     }
     mayBuild();

@@ -115,6 +115,7 @@ def _environment(data: Path, redis_url: str, blocker: Any) -> dict[str, str]:
         "ALLOWED_HOSTS": "127.0.0.1",
         "SECRET_KEY": "a key of the tests alone",
         "ENCRYPTION_KEYS": ",".join(django_settings.ENCRYPTION_KEYS), "BUILDX": django_settings.BUILDX,
+        "GIT_ALLOWS_FILES": "1",
         "PYTHONWARNINGS": "default",
     }  # fmt: skip
 

@@ -145,6 +145,29 @@ def test_build_with_a_typed_secret_and_one_from_a_file(page: "Page", host: Host,
     assert not {secret for secret in (typed, from_file) if secret in page.content()}
 
 
+def test_repository_is_looked_at_before_it_is_built(
+    page: "Page", live_site: LiveSite, repository: str
+) -> None:
+    factories.make_admin("root")
+    factories.make_host("build-1")
+    sign_in(page, "root")
+    page.goto("/builds/new/")
+    page.get_by_label("A git repository").check()
+    page.get_by_label("Address").fill(repository)
+    page.get_by_role("button", name="Look at it first").click()
+    page.locator("#context .lint-finding", has_text="DL3006").wait_for()
+    page.get_by_role("textbox", name="Folder").fill("api")
+    page.get_by_role("button", name="Look at it first").click()
+    page.locator("#context", has_text="No findings.").wait_for()
+    page.get_by_text("There is no .dockerignore").wait_for()
+    assert "3 files" in page.locator("#context").inner_text()
+    page.get_by_label("Branch, tag or commit").fill("nope")
+    page.get_by_role("button", name="Look at it first").click()
+    page.get_by_text("has no branch, tag or commit nope").wait_for()
+    page.get_by_label("A folder").check()
+    assert page.locator("#context").inner_text() == ""
+
+
 def test_archive_shows_what_it_holds_and_findings_before_anything_is_built(
     page: "Page", live_site: LiveSite, tmp_path: Path
 ) -> None:

@@ -74,6 +74,7 @@ TABLE: dict[str, Address] = {
     "images:command": Address("GET POST", P.PULL, stranger="forbidden", arguments=(("kind", "pull"),)),
     "images:build-new": Address("GET POST", P.BUILD, stranger="forbidden"),
     "images:build-lint": Address("POST", P.BUILD, stranger="forbidden"),
+    "images:build-git-look": Address("POST", P.BUILD, stranger="forbidden"),
     "images:build-context": Address("GET", OWN, of="upload", stranger="not found"),
     "images:load": Address("GET POST", P.PULL, stranger="forbidden"),
     "images:pin-list": Address("GET"),
