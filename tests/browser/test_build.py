@@ -139,7 +139,7 @@ def test_build_with_a_typed_secret_and_one_from_a_file(page: "Page", host: Host,
     page.wait_for_url(re.compile(r"/jobs/\d+/$"))
     page.locator(".badge", has_text="Succeeded").first.wait_for(timeout=60_000)
     page.locator(".build-step", has_text="RUN --mount").locator("summary").click()
-    assert page.locator(".build-step pre").inner_text().strip() == "•" * 12
+    assert set(page.locator(".build-step pre").inner_text().strip()) == {"•"}
     assert "npmrc\ntoken" in page.locator("main").inner_text()
     page.reload()
     assert not {secret for secret in (typed, from_file) if secret in page.content()}
