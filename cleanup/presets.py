@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext_lazy as _
 
-from cleanup import schedule, wording
+from cleanup import cron_words, schedule, wording
 from images.errors import Text
 
 
@@ -85,7 +85,7 @@ def explain_schedule(cron: str, zone: str, times: int = 5) -> Explained:
     try:
         schedule.check(cron, zone)
         moments = schedule.next_times(cron, zone, timezone.now(), times) if times else []
-        words = schedule.in_words(cron)
+        words = cron_words.in_words(cron)
     except schedule.ScheduleError as error:
         return Explained(error=wording.error(error.code, {"detail": error.detail}), field=error.field)
     return Explained(words=words, times=tuple(Time(moment, local_text(moment, zone)) for moment in moments))

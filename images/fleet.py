@@ -253,7 +253,7 @@ class FleetPage:
 
     @property
     def has_next(self) -> bool:
-        return self.last < self.total
+        return self.is_more or self.last < self.total
 
     @property
     def previous(self) -> int | None:
@@ -276,13 +276,15 @@ def fleet_page(user: User, query: FleetQuery) -> FleetPage:
 
 
 def _total(user: User, query: FleetQuery, copies: QuerySet[Copy]) -> tuple[int, bool]:
-    count = copies.order_by()[: SHOWN_LIMIT + 1].count()
-    if count <= SHOWN_LIMIT:
+    """How many match, and whether it is more than that: as many are counted as it takes to turn the page."""
+    limit = max(SHOWN_LIMIT, query.page * PAGE_SIZE)
+    count = copies.order_by()[: limit + 1].count()
+    if count <= limit:
         return count, False
     if not query.is_filtered and not query.intermediate:
         known = Host.objects.visible_to(user).aggregate(sum=Sum("image_count"))["sum"] or 0
-        return max(known, SHOWN_LIMIT), known < count
-    return SHOWN_LIMIT, True
+        return max(known, limit), known < count
+    return limit, True
 
 
 def ordered(query: FleetQuery, copies: QuerySet[Copy]) -> QuerySet[Copy]:

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 
 from images.layers import Freed, Holding, Holdings
 from images.models import Container, Copy, Host, ImageLayer, Reference, StoreKind
@@ -56,9 +57,14 @@ def _holdings(host: Host, stacks: dict[int, list[int]], *, has_blobs: bool) -> I
 
 
 def freed_by_host(copy_ids: Iterable[int]) -> dict[Host, Freed]:
-    """What removing these copies would free on each of their hosts."""
+    """What removing these copies would free on each of their hosts; those in use stay and free nothing."""
     selected: defaultdict[int, list[int]] = defaultdict(list)
     for pk, host_id in Copy.objects.filter(pk__in=list(copy_ids)).values_list("pk", "host_id"):
         selected[host_id].append(pk)
     hosts = Host.objects.filter(pk__in=selected)
-    return {host: host_holdings(host).freed(selected[host.pk]) for host in hosts}
+    return {host: _freed(host_holdings(host), selected[host.pk]) for host in hosts}
+
+
+def _freed(holdings: Holdings, keys: list[int]) -> Freed:
+    freed = holdings.freed(going := holdings.removable(keys))
+    return replace(freed, blockers=freed.blockers | {key: () for key in keys if key not in set(going)})

@@ -30,6 +30,11 @@ IMAGES: dict[str, Problem] = {
         _("Pull or build %(reference)s again if it is needed."),
     ),
     "reference_gone": Problem(_("The reference was gone already.")),
+    "removal_needs_force": Problem(
+        _("None of these can be removed as it is."),
+        _("Containers use all of them."),
+        _("Remove the containers first, or tick the box for those of stopped containers and press again."),
+    ),
     "removal_empty": Problem(_("None of these images is there any more."), "", _("Reload the list.")),
     "image_changed": Problem(
         _("Its references changed since this was asked for."),

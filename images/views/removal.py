@@ -34,6 +34,8 @@ def image_remove(request: SignedInRequest) -> HttpResponse:
     if request.POST.get("seen") != references_mark(selection.ids):
         return _question(request, selection, UserError("image_changed"))
     force = bool(request.POST.get("force"))
+    if not force and not selection.removable(force=False).count and selection.removable(force=True).count:
+        return _question(request, selection, UserError("removal_needs_force"))
     try:
         jobs = removal_start(by=request.user, copies=selection.removable(force=force).copies, force=force)
     except UserError as error:

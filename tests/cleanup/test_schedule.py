@@ -3,8 +3,9 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.utils import translation
 
-from cleanup import schedule
+from cleanup import cron_words, schedule
 from cleanup.schedule import ScheduleError
 
 
@@ -65,3 +66,22 @@ def test_what_is_wrong_is_told_by_field(cron: str, zone: str, field: str, code: 
 
 def test_words_say_what_the_expression_says() -> None:
     assert schedule.in_words("30 2 * * 1-5") == "At 02:30 on Monday through Friday"
+
+
+@pytest.mark.parametrize(
+    ("cron", "english", "chinese"),
+    [
+        ("30 2 * * 1-5", "Monday to Friday at 02:30", "周一至周五 02:30"),
+        ("0 3 * * *", "Every day at 03:00", "每天 03:00"),
+        ("0 4 * * 0,3", "Sunday, Wednesday at 04:00", "星期日, 星期三 04:00"),
+        ("5 1 15 * *", "On day 15 of every month at 01:05", "每月 15 日 01:05"),
+        ("7 * * * *", "Every hour at minute 7", "每小时的第 7 分钟"),
+        ("*/15 * * * *", "Every 15 minutes", "每 15 分钟"),
+        ("0 3 1 1 *", "At 03:00 on January 1", ""),
+    ],
+)
+def test_words_are_those_of_the_readers_language(cron: str, english: str, chinese: str) -> None:
+    with translation.override("en"):
+        assert cron_words.in_words(cron) == english
+    with translation.override("zh-hans"):
+        assert cron_words.in_words(cron) == chinese

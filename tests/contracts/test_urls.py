@@ -11,7 +11,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 
 from cleanup.models import HostPlan, HostRun, Plan, Policy, Run
-from images.models import HostGroup, Job, Permission, Pin, Registry, Upload, User
+from images.models import Grant, HostGroup, Job, Permission, Pin, Registry, Role, Team, Upload, User
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -34,6 +34,7 @@ class Address:
 
     methods: str
     needs: Permission | str = P.VIEW
+    suffices: tuple[Permission, ...] = ()  # another one that does as well
     of: str = ""
     stranger: str = ""
     everywhere: bool = False
@@ -90,7 +91,7 @@ TABLE: dict[str, Address] = {
     "images:host-check": Address("POST", P.MANAGE_HOST, of="host"),
     "images:host-refresh": Address("POST", of="host"),
     "images:host-remove": Address("GET POST", P.MANAGE_HOST, of="host"),
-    "images:registry-list": Address("GET", P.PULL, stranger="forbidden"),
+    "images:registry-list": Address("GET", P.PULL, suffices=(P.PUSH, P.MANAGE_HOST), stranger="forbidden"),
     "images:registry-add": Address("GET POST", P.MANAGE_HOST, everywhere=True),
     "images:registry-edit": Address("GET POST", P.MANAGE_HOST, of="registry", everywhere=True),
     "images:registry-remove": Address("GET POST", P.MANAGE_HOST, of="registry", everywhere=True),
@@ -134,7 +135,7 @@ TABLE: dict[str, Address] = {
     "cleanup:policy-edit": Address("GET POST", P.EDIT_POLICIES, of="policy"),
     "cleanup:policy-switch": Address("POST", P.EDIT_POLICIES, of="policy"),
     "cleanup:policy-remove": Address("GET POST", P.EDIT_POLICIES, of="policy"),
-    "cleanup:plan-make": Address("POST", P.RUN_CLEANUP, of="policy"),
+    "cleanup:plan-make": Address("POST", P.RUN_CLEANUP, suffices=(P.EDIT_POLICIES,), of="policy"),
     "cleanup:plan-detail": Address("GET", of="plan"),
     "cleanup:plan-part": Address(
         "GET", of="plan", arguments=(("pk", "plan"), ("host_pk", "host"), ("part", "removed"))
@@ -284,6 +285,22 @@ def test_who_may_only_view_is_forbidden(world: World, name: str) -> None:
         assert world.ask(client, name, method).status_code == 403, method
 
 
+@pytest.mark.parametrize("name", [n for n, a in TABLE.items() if a.needs not in (OPEN, OWN, P.VIEW)])
+def test_every_other_permission_does_not_do(world: World, name: str) -> None:
+    """Which permission an address asks for: whoever has all but that one is turned away."""
+    enough = {TABLE[name].needs, *TABLE[name].suffices}
+    others = [str(permission) for permission in P if permission not in enough]
+    role = Role.objects.create(slug="all-but-one", name="All but one", permissions=others)
+    user = factories.make_user()
+    team = Team.objects.create(name="others")
+    team.members.add(user)
+    Grant.objects.create(team=team, role=role)
+    client = Client()
+    client.force_login(user)
+    for method in TABLE[name].methods.lower().split():
+        assert world.ask(client, name, method).status_code == 403, method
+
+
 @pytest.mark.parametrize("name", [n for n, a in TABLE.items() if a.everywhere])
 def test_admin_of_one_group_may_not_do_what_concerns_all_hosts(world: World, name: str) -> None:
     client = signed_in("admin", group=world.group)
@@ -301,3 +318,10 @@ def test_viewer_of_the_group_sees_it(world: World, name: str) -> None:
 )
 def test_admin_sees_every_page(world: World, name: str) -> None:
     assert world.ask(signed_in("admin"), name, "get").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/account/login/", "/", "/images/", "/hosts/4711/", "/nowhere/"])
+def test_every_answer_says_what_a_page_may_load(world: World, path: str) -> None:
+    policy = signed_in("admin").get(path).headers["Content-Security-Policy"]
+    assert "default-src 'self'" in policy or "default-src 'none'" in policy
+    assert "unsafe" not in policy

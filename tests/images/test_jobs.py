@@ -11,6 +11,7 @@ import kombu.exceptions
 import pytest
 from django.utils import timezone
 
+from config.celery import app
 from images import job_context, jobs, progress, tasks
 from images.errors import UserError
 from images.job_context import JobContext, JobStopped
@@ -456,3 +457,16 @@ def test_tick_asks_the_others_though_one_fails(caplog: pytest.LogCaptureFixture)
         tasks.tick()
     assert asked == ["second"]
     assert "broken failed on this tick" in caplog.text
+
+
+def test_beat_asks_every_few_seconds_and_every_question_is_asked() -> None:
+    [entry] = app.conf.beat_schedule.values()
+    assert entry["task"] == tasks.tick.name
+    assert entry["schedule"] <= timedelta(seconds=15)
+    asked = {f"{function.__module__}.{function.__name__}" for function in tasks.TICKS}
+    assert asked >= {
+        "images.jobs.jobs_reap", "images.jobs.jobs_redispatch", "images.jobs.secrets_forget",
+        "images.hosts.watches_lapse", "images.host_checks.checks_forget", "images.uploads.uploads_forget",
+        "images.tasks.sync_due_hosts", "images.registries.registries_retry", "images.remote_tags.tags_ask_due",
+        "images.restoring.jobs_owing", "images.forgetting.jobs_forget", "images.forgetting.entries_forget",
+    }  # fmt: skip

@@ -10,7 +10,8 @@ from django.utils import timezone
 
 from images import selection as selections
 from images.fleet import FleetQuery
-from images.models import Container, Copy, Host, HostGroup, Pin, User
+from images.models import Container, Copy, Host, HostGroup, Job, Pin, User
+from images.removal import references_mark
 from images.selection import Selection, selection_of
 from tests import factories
 
@@ -244,6 +245,17 @@ def test_copy_in_use_names_its_containers_and_goes_by_force_only(ada: User, runn
     assert set(selection.removable(force=True).copies) == {used, free}
 
 
+def test_copy_in_use_frees_nothing_and_says_why(client: Client, ada: User, runner: Host) -> None:
+    used, free = copy_of(runner, "a:1", 100), copy_of(runner, "b:1", 50)
+    Copy.objects.filter(pk=used.pk).update(container_count=1)
+    selection = chosen(ada, *Copy.objects.filter(host=runner))
+    assert selection.freed_bytes == 50
+    assert [(each.copy, each.others) for each in selection.nothing] == [(used, ())]
+    client.force_login(ada)
+    page = client.post("/images/selection/", {"copies": f"{used.pk},{free.pk}"}).content.decode()
+    assert "a container holds its layers" in page
+
+
 def test_copies_with_several_tags_say_how_many_go(ada: User, runner: Host) -> None:
     two = factories.make_copy(runner, "a:1", "a:latest", "a@sha256:" + "ab" * 32)
     one = factories.make_copy(runner, "b:1", "b@sha256:" + "cd" * 32)
@@ -351,3 +363,19 @@ def test_force_reaches_images_of_stopped_containers_and_not_of_running_ones(ada:
     selection = chosen(ada, *Copy.objects.filter(host=runner))
     assert selection.removable(force=False).ids == [idle.pk]
     assert set(selection.removable(force=True).ids) == {idle.pk, stopped.pk}
+
+
+def test_removing_what_is_in_use_takes_the_box_and_says_how_many(
+    client: Client, ada: User, runner: Host
+) -> None:
+    used = copy_of(runner, "a:1", 100)
+    Copy.objects.filter(pk=used.pk).update(container_count=1)
+    Container.objects.create(host=runner, copy=used, image=used.image, container_id="c" * 64, state="exited")
+    client.force_login(ada)
+    page = client.post("/images/remove/", {"copies": used.pk}).content.decode()
+    assert "(force): 1 image in all, 0\u00a0B" in page.replace(" B", "\u00a0B")
+    answer = {"copies": used.pk, "confirm": "1", "seen": references_mark([used.pk])}
+    assert "None of these can be removed as it is." in client.post("/images/remove/", answer).content.decode()
+    assert not Job.objects.exists()
+    assert client.post("/images/remove/", answer | {"force": "1"}).status_code == 302
+    assert Job.objects.get().parameters["force"] is True
