@@ -6,6 +6,7 @@ from django import forms
 from django.conf import settings
 from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
 from django.core.exceptions import ValidationError
+from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from images import audit, sign_in
@@ -26,10 +27,8 @@ class SignInForm(StyledForm, AuthenticationForm):
 
     def clean(self) -> dict[str, Any]:
         username = self.cleaned_data.get("username", "")
-        address = self.request.META.get("REMOTE_ADDR", "") if self.request else ""
-        device = self.request.COOKIES.get(sign_in.DEVICE_COOKIE, "") if self.request else ""
         try:
-            attempt = sign_in.attempt_begin(username=username, address=address, device=device)
+            attempt = _attempt(username, self.request)
         except UserError as error:
             _recorded(username, AuditEntry.Outcome.REFUSED)
             raise ValidationError(str(error), code=error.code) from error
@@ -43,6 +42,13 @@ class SignInForm(StyledForm, AuthenticationForm):
         return cleaned
 
 
+def _attempt(username: str, request: HttpRequest | None) -> sign_in.Attempt:
+    """Raises UserError sign_in_wait."""
+    address = request.META.get("REMOTE_ADDR", "") if request else ""
+    device = request.COOKIES.get(sign_in.DEVICE_COOKIE, "") if request else ""
+    return sign_in.attempt_begin(username=username, address=address, device=device)
+
+
 def _recorded(username: str, outcome: AuditEntry.Outcome) -> None:
     """An unknown name is not kept: people type their password there."""
     known = User.objects.filter(username=username).exists()
@@ -50,7 +56,20 @@ def _recorded(username: str, outcome: AuditEntry.Outcome) -> None:
 
 
 class OwnPasswordForm(StyledForm, PasswordChangeForm):
-    """One's own new password; the old one is asked for."""
+    """One's own new password; the old one is asked for, as often as a sign-in may be tried."""
+
+    def __init__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+        super().__init__(request.user, *args, **kwargs)
+        self.request = request
+
+    def clean_old_password(self) -> str:
+        try:
+            attempt = _attempt(self.user.get_username(), self.request)
+        except UserError as error:
+            raise ValidationError(str(error), code=error.code) from error
+        old: str = super().clean_old_password()
+        sign_in.attempt_succeeded(attempt)
+        return old
 
 
 class PreferencesForm(StyledForm):

@@ -53,7 +53,7 @@ def logout(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def password(request: HttpRequest) -> HttpResponse:
     user = cast("User", request.user)
-    form = OwnPasswordForm(user, data=request.POST or None)
+    form = OwnPasswordForm(request, data=request.POST or None)
     if request.method == "POST" and form.is_valid():
         team.own_password_set(user=user, password=form.cleaned_data["new_password1"])
         auth.update_session_auth_hash(request, user)

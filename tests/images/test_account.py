@@ -235,6 +235,16 @@ def test_password_change_needs_the_old_one(client: Client) -> None:
     assert User.objects.get(username="ada").check_password("a long password")
 
 
+def test_old_password_can_not_be_guessed_on_the_page_that_changes_it(client: Client) -> None:
+    client.force_login(factories.make_user("ada"))
+    answer = {"new_password1": "another long password", "new_password2": "another long password"}
+    for _ in range(sign_in.PER_PERSON_AND_ADDRESS):
+        client.post("/account/password/", answer | {"old_password": "wrong"})
+    page = client.post("/account/password/", answer | {"old_password": "a long password"}).content.decode()
+    assert "Too many attempts to sign in. Wait 10 min" in page
+    assert User.objects.get(username="ada").check_password("a long password")
+
+
 def test_anonymous_visitor_chooses_the_language(client: Client) -> None:
     client.post("/account/language/", {"language": "zh-hans", "next": LOGIN})
     assert '<html lang="zh-hans"' in client.get(LOGIN).content.decode()
