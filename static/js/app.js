@@ -20,8 +20,7 @@ document.addEventListener("click", (event) => {
   if (event.target.matches?.("dialog")) event.target.close(); // the backdrop
   const copier = event.target.closest("[data-copy]");
   if (copier) {
-    navigator.clipboard?.writeText(copier.dataset.copy);
-    copier.classList.add("is-copied");
+    copied(copier.dataset.copy).then((isDone) => copier.classList.toggle("is-copied", isDone));
     setTimeout(() => copier.classList.remove("is-copied"), 1200);
   }
   // Takes away a part of a form; without a script the button asks the server to do it.
@@ -36,6 +35,22 @@ document.addEventListener("click", (event) => {
     else if (event.target.closest(".menu-items a, .menu-items button")) closeMenu(menu);
   }
 });
+
+// Without TLS browsers offer no clipboard; what is selected can be copied all the same.
+async function copied(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    const area = document.createElement("textarea");
+    area.value = text;
+    document.body.append(area);
+    area.select();
+    const isDone = document.execCommand("copy");
+    area.remove();
+    return isDone;
+  }
+}
 
 // A menu that was closed from inside gives the focus back; a dialog that is opened next returns it there as well.
 function closeMenu(menu) {

@@ -1,8 +1,8 @@
 // The selection of the fleet list: kept across pages and searches, and told to the server, which says what it frees.
 (() => {
-  const form = document.getElementById("selection-form");
-  if (!form) return;
-  const bar = document.getElementById("selection");
+  // Asked for anew each time: going back in the browser's history puts others in their place.
+  const form = () => document.getElementById("selection-form");
+  const bar = () => document.getElementById("selection");
   const chosen = new Set();
   let all = false; // all that match, by the filter and not by ids
   let timer = 0;
@@ -12,6 +12,7 @@
 
   // After a page came in: its boxes, the head's box and the exports show the state of now.
   function show() {
+    if (!form()) return;
     for (const box of boxes()) {
       box.checked = all || chosen.has(box.value);
       box.closest("tr").classList.toggle("is-selected", box.checked);
@@ -23,16 +24,17 @@
       head.indeterminate = checked > 0 && !head.checked;
     }
     for (const link of document.querySelectorAll("[data-export]")) link.search = query();
-    form.elements.query.value = query();
+    form().elements.query.value = query();
   }
 
   function tell() {
     show();
     clearTimeout(timer);
-    if (!all && chosen.size === 0) return bar.replaceChildren();
+    if (!form()) return;
+    if (!all && chosen.size === 0) return bar().replaceChildren();
     timer = setTimeout(() => {
       const values = { copies: all ? "" : [...chosen].join(","), all: all ? "1" : "", query: query() };
-      htmx.ajax("POST", form.dataset.selectionUrl, { target: "#selection", swap: "innerHTML", values });
+      htmx.ajax("POST", form().dataset.selectionUrl, { target: "#selection", swap: "innerHTML", values });
     }, 120);
   }
 
@@ -72,5 +74,6 @@
     if (event.target.id === "fleet") all ? tell() : show();
     else if (event.target.id.startsWith("group-")) show();
   });
+  document.addEventListener("htmx:historyRestore", tell);
   show();
 })();
