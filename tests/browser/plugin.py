@@ -168,8 +168,11 @@ def page(context: "BrowserContext") -> "Iterator[Page]":
 
 
 def _is_expected(error: str) -> bool:
-    """Answers of 4xx and 5xx are what some tests ask for, and streams end when a program is killed."""
-    return error.startswith("Failed to load resource") or "net::ERR" in error
+    """Answers of 4xx and 5xx are what some tests ask for, streams end when a program is killed, and whoever goes to
+    another page calls off what the last one was still asking for.
+    """
+    called_off = error.startswith(("htmx:sendAbort", "htmx:afterRequest"))
+    return called_off or error.startswith("Failed to load resource") or "net::ERR" in error
 
 
 def sign_in(page: "Page", username: str, password: str = "a long password") -> None:
