@@ -48,6 +48,7 @@ def upload_end(upload: Upload, size_bytes: int) -> Upload:
 def upload_refuse(upload: Upload, error: UserError) -> None:
     """Keeps why it can not be built, and no byte of it."""
     upload.state, upload.error_code, upload.error_values = UploadState.REFUSED, error.code, error.values
+    upload.error_raw = error.raw[:4000]
     upload.save()
     upload_path(upload).unlink(missing_ok=True)
 
@@ -62,7 +63,7 @@ def upload_survey(upload: Upload, *, folder: str = "", dockerfile: str = "") -> 
     """What an upload holds; looks through it again for another folder or Dockerfile. Raises UserError."""
     path = upload_path(upload)
     if upload.state == UploadState.REFUSED and upload.error_code:
-        raise UserError(upload.error_code, **upload.error_values)
+        raise UserError(upload.error_code, raw=upload.error_raw, **upload.error_values)
     if upload.state != UploadState.READY or not path.exists():
         raise UserError("upload_gone")
     if not folder and not dockerfile and "ignore_text" in upload.summary:

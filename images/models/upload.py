@@ -29,6 +29,7 @@ class Upload(models.Model):
     summary = models.JSONField(default=dict)
     error_code = models.CharField(max_length=50, blank=True, default="")
     error_values = models.JSONField(default=dict)
+    error_raw = models.TextField(blank=True, default="")  # git's own words
 
     class Meta:
         ordering = ["-created_at"]

@@ -69,7 +69,9 @@ def test_what_went_wrong_is_said(
     client: Client, builder: User, repository: str, asked: dict[str, str], said: str
 ) -> None:
     look(client, **({"git_url": repository} | asked))
-    assert said in fetched(client)
+    page = fetched(client)
+    assert said in page
+    assert "fatal: " in page, "what git said, folded"
     assert Upload.objects.get().state == UploadState.REFUSED
     assert not list(Path(uploads.upload_path(Upload.objects.get())).parent.iterdir()), "nothing is left"
 
