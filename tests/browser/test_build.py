@@ -74,6 +74,10 @@ def test_build_of_stages_with_a_cached_and_a_failing_step(page: "Page", host: Ho
     assert failed.locator("details").get_attribute("open") is not None
     page.get_by_text("A step ended with the exit code 3").first.wait_for()
     page.locator(".build-step.is-skipped", has_text="COPY --from=build").wait_for()
+    page.get_by_role("link", name="Change and build again").click()  # where "Cancel this job" stood before
+    page.wait_for_url("**/builds/new/?again=*")
+    assert page.locator("textarea[name=dockerfile_text]").input_value() == FAILING
+    page.go_back()
     page.locator("#log_search").fill("BEFORE")
     page.locator("#log_search").press("Enter")
     page.get_by_text("1 line with").wait_for()
