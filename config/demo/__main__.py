@@ -3,7 +3,6 @@
 import contextlib
 import os
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -11,10 +10,11 @@ from pathlib import Path
 
 from config import run
 from config.demo import content, engines
-from config.demo.engines import EngineFailed, PrivateEngine
+from config.demo.engines import EngineFailed, PrivateEngine, at_once
+from config.demo.sweeper import sweeping
 from config.programs import BASE_DIR
 from config.run import CannotRun
-from config.supervisor import Supervisor, end_with_parent
+from config.supervisor import Supervisor
 
 READY_SECONDS = 120
 
@@ -72,20 +72,18 @@ def wait_until(is_so: Callable[[], bool], supervisor: Supervisor, what: str) -> 
 @contextlib.contextmanager
 def running_engines(data: Path) -> Iterator[list[PrivateEngine]]:
     """Three engines, filled; ended with everything they run when the block ends."""
-    private = [
-        PrivateEngine(data / "engines" / each.name, each.name, before_exec=end_with_parent)
-        for each in content.ENGINES
-    ]
-    try:
-        say(f"Starting {len(private)} private engines")
-        for engine in private:
-            engine.start()
-        fill(data / "engines" / "filled", private)
-        yield private
-    except EngineFailed as error:
-        raise CannotRun(str(error)) from error
-    finally:
-        at_once([engine.stop for engine in private])
+    private = [PrivateEngine(data / "engines" / each.name, each.name) for each in content.ENGINES]
+    with sweeping(data / "engines", private):
+        try:
+            say(f"Starting {len(private)} private engines")
+            for engine in private:
+                engine.start()
+            fill(data / "engines" / "filled", private)
+            yield private
+        except EngineFailed as error:
+            raise CannotRun(str(error)) from error
+        finally:
+            at_once([engine.stop for engine in private])
 
 
 def fill(mark: Path, private: Sequence[PrivateEngine]) -> None:
@@ -102,25 +100,6 @@ def _fill(engine: PrivateEngine, what: content.EngineContent) -> None:
     engine.wipe()
     with engine.client(timeout_seconds=600) as api:
         content.fill(api, what)
-
-
-def at_once(calls: Sequence[Callable[[], None]]) -> None:
-    """Runs the calls in parallel; raises the first error after all have ended."""
-    errors: list[BaseException] = []
-
-    def guarded(call: Callable[[], None]) -> None:
-        try:
-            call()
-        except Exception as error:  # noqa: BLE001 - raised below, in the main thread
-            errors.append(error)
-
-    threads = [threading.Thread(target=guarded, args=(call,), daemon=True) for call in calls]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
 
 
 def say(text: str) -> None:

@@ -9,8 +9,9 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,17 @@ class PrivateEngine:
         self.kill()
         self._clear_leftovers()
 
+    def sweep(self) -> None:
+        """Ends the engine of somebody who is gone, as `stop` would have; harmless when nothing is left of it."""
+        with contextlib.suppress(OSError, ValueError):
+            pid = int((self.runtime / "docker.pid").read_text())
+            if pid in self._own_processes():
+                os.kill(pid, signal.SIGTERM)
+                deadline = time.monotonic() + STOP_SECONDS
+                while pid in self._own_processes() and time.monotonic() < deadline:
+                    time.sleep(0.1)
+        self._clear_leftovers()
+
     def kill(self) -> None:
         """Ends dockerd without notice, as a power cut would. Its containers may live on until `stop`."""
         if self.is_running:
@@ -241,6 +253,25 @@ class PrivateEngine:
             if Path(arguments[0]).name in own and (names_path or namespace in arguments):
                 shims.append(pid)
         return [child for pid in shims for child in (*_children(pid), pid)]
+
+
+def at_once(calls: Sequence[Callable[[], None]]) -> None:
+    """Runs the calls in parallel; raises the first error after all have ended."""
+    errors: list[BaseException] = []
+
+    def guarded(call: Callable[[], None]) -> None:
+        try:
+            call()
+        except Exception as error:  # noqa: BLE001 - raised below, in the main thread
+            errors.append(error)
+
+    threads = [threading.Thread(target=guarded, args=(call,), daemon=True) for call in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
 
 
 def _remove_images(api: docker.APIClient) -> None:
