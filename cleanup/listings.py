@@ -263,6 +263,28 @@ def run_progress(user: User, run: Run, host_id: int | None = None) -> list[HostP
     return list(parts.values())
 
 
+def run_left_out(user: User, run: Run) -> list[HostPlan]:
+    """The hosts the user may see that the run should have cleaned up and could not, each with its warning."""
+    if run.plan is None:
+        return []
+    left_out = run.plan.host_plans.left_out().select_related("host")
+    return list(access.restrict_by_host(left_out, user, Permission.VIEW))
+
+
+@dataclass(frozen=True)
+class Unmeasured:
+    """Hosts of a run that ended without anybody having measured what was freed there."""
+
+    hosts: int
+    promised_bytes: int
+
+
+def run_unmeasured(run: Run) -> Unmeasured:
+    ended = run.host_runs.exclude(state=RunState.RUNNING).filter(freed_bytes=None)
+    sums = ended.aggregate(hosts=Count("id"), promised=Sum("promised_bytes"))
+    return Unmeasured(sums["hosts"], sums["promised"] or 0)
+
+
 def run_hidden_count(user: User, run: Run) -> int:
     if access.can_everywhere(user, Permission.VIEW):
         return 0

@@ -40,6 +40,11 @@ CLEANUP: dict[str, Problem] = {
         "",
         _("Switch it on again, or run a new preview by hand."),
     ),
+    "host_off": Problem(
+        _("The host was switched off before the run came to this image."),
+        "",
+        _("Switch it on again and make a new preview."),
+    ),
     "right_withdrawn": Problem(
         _("Who started the run may not run cleanup on this host any more."),
         "",

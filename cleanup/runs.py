@@ -13,7 +13,7 @@ from images import access, audit, progress
 from images.errors import UserError
 from images.forgetting import spares_jobs
 from images.jobs import job_cancel, job_start
-from images.models import ItemState, Job, JobState, Permission, User
+from images.models import Host, ItemState, Job, JobState, Permission, User
 from images.models.job import JobQuerySet
 
 LATE = timedelta(minutes=5)  # a tick comes every 15 s; much later means that nobody ticked
@@ -66,6 +66,8 @@ def run_hold(host_run: HostRun) -> str:
     plan, actor = run.plan, run.approved_by or run.started_by
     if not HostRun.objects.filter(pk=host_run.pk, state=RunState.RUNNING).exists():
         return "run_ended"
+    if not Host.objects.filter(pk=host_run.host_id, is_enabled=True).exists():
+        return "host_off"
     if is_paused():
         return "cleanup_paused"
     if plan is None or run.policy.revision != plan.policy_revision:
@@ -277,7 +279,7 @@ def run_settle(run: Run) -> None:
         if any(host_run.state == RunState.RUNNING for host_run in host_runs):
             return
         measured = [host_run.freed_bytes for host_run in host_runs if host_run.freed_bytes is not None]
-        run.state = _state_of_all([host_run.state for host_run in host_runs])
+        run.state = _state_of_run(run)
         run.freed_bytes = sum(measured) if measured or not host_runs else None
         run.ended_at = timezone.now()
         run.save(update_fields=["state", "freed_bytes", "ended_at"])
@@ -316,7 +318,7 @@ def host_run_restate(host_run: HostRun) -> None:
     _restate(host_run, host_run.job.state if host_run.job else JobState.LOST)
     run = host_run.run
     if run.state != RunState.RUNNING:
-        run.state = _state_of_all(list(run.host_runs.values_list("state", flat=True)))
+        run.state = _state_of_run(run)
         run.save(update_fields=["state"])
         _tell(run)
 
@@ -333,8 +335,11 @@ def _state_of_items(states: set[str], job_state: str) -> str:
     return RunState.FAILED
 
 
-def _state_of_all(states: list[str]) -> str:
-    if all(state == RunState.SUCCEEDED for state in states):
-        return RunState.SUCCEEDED
-    alike = set(states)
-    return states[0] if len(alike) == 1 else RunState.PARTIAL
+def _state_of_run(run: Run) -> str:
+    """A host that could not be planned counts as failed, one on which there was nothing to do as done."""
+    states = list(run.host_runs.values_list("state", flat=True))
+    if run.plan:
+        states += [RunState.FAILED for _ in run.plan.host_plans.left_out()]
+        states += [RunState.SUCCEEDED for _ in run.plan.host_plans.filter(item_count=0, warning="")]
+    alike = set(states) or {RunState.SUCCEEDED}
+    return str(alike.pop()) if len(alike) == 1 else RunState.PARTIAL

@@ -50,6 +50,8 @@ ACTIONS: dict[str, Text] = {
     "group.remove": _("Remove a host group"),
     "host.add": _("Add a host"),
     "host.edit": _("Edit a host"),
+    "host.on": _("Switch a host on"),
+    "host.off": _("Switch a host off"),
     "host.remove": _("Remove a host"),
     "registry.add": _("Add a registry"),
     "registry.edit": _("Edit a registry"),

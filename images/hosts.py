@@ -72,6 +72,21 @@ def host_edit(
     return host
 
 
+def host_switch(*, by: User, host: Host, is_enabled: bool) -> Host:
+    """Off: Drydock neither looks at the host nor changes anything there, and what it knows stays as it is.
+
+    What a job is in the middle of is done to its end; jobs that wait fail, saying so.
+    """
+    if host.is_enabled == is_enabled:
+        return host
+    host.is_enabled, host.next_attempt_at = is_enabled, None
+    with transaction.atomic():
+        host.save(update_fields=["is_enabled", "next_attempt_at"])
+        audit.record(by=by, action="host.on" if is_enabled else "host.off", target=host, host=host)
+        transaction.on_commit(lambda: _picture_wanted(host))
+    return host
+
+
 def _audited(host: Host) -> dict[str, Any]:
     """How it is reached; of the host key that somebody confirmed, the fingerprint."""
     reached: dict[str, Any] = {"address": host.address, "use_tls": host.use_tls}
@@ -97,8 +112,10 @@ def _unknown_engine() -> dict[str, Any]:
         "engine_version",
         "last_event_key",
         "inventory_digest",
+        "error_code",
+        "error_raw",
     )
-    unknown = ("synced_at", "use_known_since", "use_known_before_gap")
+    unknown = ("synced_at", "use_known_since", "use_known_before_gap", "error_at")
     return {
         "state": HostState.NEW,
         "state_since": timezone.now(),
@@ -135,7 +152,12 @@ def host_remove(*, by: User, host: Host) -> None:
 
 
 def host_refresh(*, by: User, host: Host) -> Job:
-    """Takes a new picture as a job one can watch; the one that is already asked for, if there is one."""
+    """Takes a new picture as a job one can watch; the one that is already asked for, if there is one.
+
+    Raises UserError host_switched_off.
+    """
+    if not host.is_enabled:
+        raise UserError("host_switched_off", host=host.name)
     waiting = Job.objects.filter(host=host, kind="sync", state=JobState.QUEUED).first()
     return waiting or job_start(kind="sync", host=host, by=by)
 
@@ -221,18 +243,12 @@ def picture_take(
 
 
 def host_reached(host: Host, info: EngineInfo | None = None) -> None:
-    """The host answered: it is online, and what is told of its engine is kept."""
+    """The host answered: it is online, and what is told of its engine is kept. Its last error stays on record."""
     if info is not None:
         _facts_write(host, info)
     came_back = not host.is_online
-    host.state, host.failure_count, host.error_code = HostState.ONLINE, 0, ""
-    values: dict[str, Any] = {
-        "state": HostState.ONLINE,
-        "failure_count": 0,
-        "next_attempt_at": None,
-        "error_code": "",
-        "error_raw": "",
-    }
+    host.state, host.failure_count = HostState.ONLINE, 0
+    values: dict[str, Any] = {"state": HostState.ONLINE, "failure_count": 0, "next_attempt_at": None}
     if came_back:
         values["state_since"] = timezone.now()
         transaction.on_commit(lambda: progress.publish("hosts", f"host:{host.pk}", host_id=host.pk))

@@ -193,6 +193,9 @@ def job_carry_out(job_id: int) -> None:
         logger.error("Job %s is of the unknown kind %s", job.pk, job.kind)
         _end(job, JobState.FAILED, error=UserError("unexpected", raw=f"No operation {job.kind!r}"))
         return
+    if not job.host.is_enabled:
+        _end(job, JobState.FAILED, error=UserError("host_switched_off", host=job.host.name))
+        return
     with JobContext(job, operation.deadline_seconds) as context:
         state, error = _handled(operation, context)
     _end(job, state, error=error, result=context.result)

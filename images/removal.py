@@ -95,13 +95,15 @@ def removal_start(
 
     `references` is as in `removal_preview`. `shown` holds the references the person saw when deciding: a copy
     that has others by then is left alone. Raises UserError image_pinned when a copy that would go is pinned,
-    removal_empty when nothing is left to do.
+    removal_empty when nothing is left to do, host_switched_off.
     """
     with transaction.atomic():
         removals = [r for r in removal_preview(copies=copies, references=references) if r.copies]
         if not removals:
             raise UserError("removal_empty")
         for removal in removals:
+            if not removal.host.is_enabled:
+                raise UserError("host_switched_off", host=removal.host.name)
             _refuse_pinned(removal)
         batch = uuid.uuid4()
         return [_start(by, removal, shown or {}, force=force, batch=batch) for removal in removals]

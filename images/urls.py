@@ -52,6 +52,7 @@ urlpatterns = [
     path("hosts/checks/<int:pk>/", hosts.host_check_result, name="host-check-result"),
     path("hosts/<int:pk>/", hosts.host_detail, name="host-detail"),
     path("hosts/<int:pk>/edit/", hosts.host_edit, name="host-edit"),
+    path("hosts/<int:pk>/switch/", hosts.host_switch, name="host-switch"),
     path("hosts/<int:pk>/check/", hosts.host_check, name="host-check"),
     path("hosts/<int:pk>/refresh/", hosts.host_refresh, name="host-refresh"),
     path("hosts/<int:pk>/remove/", hosts.host_remove, name="host-remove"),

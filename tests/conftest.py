@@ -252,6 +252,14 @@ def redis_url(redis_server: RedisServer) -> str:
     return redis_server.url
 
 
+@pytest.fixture
+def own_redis(work_directory: Path) -> Iterator[str]:
+    """For workers of a test: where the browser's tests run too, the workers of their site listen to the shared one."""
+    server = RedisServer(work_directory / "own-redis", is_durable=False).start()
+    yield server.url
+    server.stop()
+
+
 def closing(function: Callable[..., Any]) -> Callable[..., None]:
     """For a thread of a test: its database connection must not outlive it."""
 

@@ -1,5 +1,7 @@
 """Plans: the frozen list of what a policy would remove, and why everything else stays."""
 
+from typing import Self
+
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
@@ -42,6 +44,12 @@ class Plan(models.Model):
         return f"plan #{self.pk}"
 
 
+class HostPlanQuerySet(models.QuerySet["HostPlan"]):
+    def left_out(self) -> Self:
+        """Hosts that the plan was meant for and about which too little was known; not those switched off."""
+        return self.exclude(warning__in=("", "host_disabled"))
+
+
 class HostPlan(models.Model):
     """A plan's part for one host."""
 
@@ -58,6 +66,8 @@ class HostPlan(models.Model):
         max_length=50, blank=True, default=""
     )  # a code: why this host was left out, say
     takes_all = models.BooleanField(default=False)  # the delete rules alone select every image of the host
+
+    objects = HostPlanQuerySet.as_manager()
 
     class Meta:
         ordering = ["host__name"]

@@ -56,6 +56,8 @@ def _head(request: SignedInRequest, run: Run, parts: list[listings.HostProgress]
         "is_exact": run.freed_bytes is not None and run.freed_bytes == run.promised_bytes,
         "is_up_to": listings.plan_is_up_to(run.plan),
         "may_run": access.can_on_run(request.user, run, Permission.RUN_CLEANUP),
+        "left_out": listings.run_left_out(request.user, run),
+        "unmeasured": listings.run_unmeasured(run),
         "hidden_count": listings.run_hidden_count(request.user, run),
     }
 

@@ -64,6 +64,11 @@ HOSTS: dict[str, Problem] = {
         _("Let “info” and “version” through there; its own words below say what was refused."),
     ),
     "host_name_taken": Problem(_("There is a host named %(name)s already."), "", _("Choose another name.")),
+    "host_switched_off": Problem(
+        _("%(host)s is switched off: Drydock does nothing there."),
+        "",
+        _("Switch it on, on its page, and try again."),
+    ),
     "host_not_engine": Problem(
         _("%(address)s answers, but it is not a Docker engine."),
         _("Another program listens on this port."),

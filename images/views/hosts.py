@@ -185,7 +185,7 @@ def host_detail(request: HttpRequest, *, pk: int) -> HttpResponse:
     context = {
         "host": host,
         "groups": access.groups_for(user, Permission.VIEW).filter(hosts=host),
-        "problem": explain(host.error_code, services.error_values(host), host.error_raw)
+        "last_error": explain(host.error_code, services.error_values(host), host.error_raw)
         if host.error_code
         else None,
         "twins": access.restrict_hosts(services.hosts_like(host), user, Permission.VIEW),
@@ -211,6 +211,16 @@ def host_refresh(request: HttpRequest, *, pk: int) -> HttpResponse:
         messages.success(request, _("Drydock is taking a new picture of %(host)s.") % {"host": host})
     except UserError as error:
         messages.error(request, str(error))
+    return redirect("images:host-detail", pk=pk)
+
+
+@require_POST
+def host_switch(request: HttpRequest, *, pk: int) -> HttpResponse:
+    user = _me(request)
+    host = access.access_host(user, pk, Permission.MANAGE_HOST)
+    services.host_switch(by=user, host=host, is_enabled=bool(request.POST.get("is_enabled")))
+    text = _("%(host)s is switched on.") if host.is_enabled else _("%(host)s is switched off.")
+    messages.success(request, text % {"host": host})
     return redirect("images:host-detail", pk=pk)
 
 

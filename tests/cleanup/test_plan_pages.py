@@ -87,8 +87,11 @@ def test_item_says_rule_bytes_and_references_and_survivor_its_reason(client: Cli
     plan = made(host)
     item = plan.host_plans.get().items.all()[0]
     item.references, item.is_parent = ["acme/api:1", "acme/api:2"], True
+    item.size_bytes, item.frees_bytes = 76_500_000, 43_200_000
     item.save()
     page = text_of(client, "plan-detail", plan.pk)
+    assert 'title="76,500,000 bytes">76.5 MB' in page
+    assert 'title="43,200,000 bytes">43.2 MB' in page
     assert "acme/api:2</span>" in page
     assert ">parent</span>" in page
     assert "kept/app:0" in page

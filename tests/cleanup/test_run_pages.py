@@ -1,5 +1,6 @@
 """The pages of runs: the list, one run while it works and afterwards, and what other pages show of runs."""
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -58,6 +59,40 @@ def test_list_says_what_each_run_promised_and_freed(client: Client, host: Host) 
     page = text_of(client, "run-list")
     assert "2.00 MB" in page
     assert "1.50 MB" in page
+
+
+def test_list_says_how_long_each_run_took(client: Client, host: Host) -> None:
+    signed_in(client)
+    now = timezone.now()
+    made(host, started_at=now - timedelta(seconds=97), ended_at=now)
+    made(host, state=RunState.RUNNING)
+    page = text_of(client, "run-list")
+    assert page.count('<td class="number">1 min 37 s</td>') == 1
+    assert page.count('<td class="number">–</td>') >= 1
+
+
+def test_sum_says_where_nothing_was_measured(client: Client, host: Host, other: Host) -> None:
+    signed_in(client)
+    run = made(host, other, freed_bytes=2_000_000)
+    assert "could not be measured" not in text_of(client, "run-detail", run.pk)
+    run.host_runs.filter(host=other).update(freed_bytes=None)
+    page = text_of(client, "run-detail", run.pk)
+    assert re.search(r"1 host could not be measured; <[^>]*>2.00 MB</span> of the promise were theirs.", page)
+    assert "Exactly what was promised." not in page
+
+
+def test_run_names_the_hosts_it_should_have_cleaned_and_could_not(
+    client: Client, host: Host, other: Host, group: HostGroup
+) -> None:
+    plan = rows.make_plan(rows.make_policy(hosts=[host, other]))
+    rows.add_host(plan, host, removed=2)
+    rows.add_host(plan, other, removed=0, kept=0, warning="host_offline")
+    run = rows.make_run(plan, RunState.PARTIAL)
+    signed_in(client)
+    page = text_of(client, "run-detail", run.pk)
+    assert "<strong>prod was left out.</strong> The host is offline: nothing is removed there." in page
+    signed_in(client, "viewer", group)
+    assert "prod" not in text_of(client, "run-detail", run.pk), "nor to whom the host is not shown"
 
 
 def test_list_says_who_started_a_run(client: Client, host: Host) -> None:

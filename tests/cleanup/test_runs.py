@@ -231,6 +231,41 @@ def test_run_whose_job_was_lost_for_good_ends(person: User, host: Host) -> None:
     assert sorted(Item.objects.values_list("state", flat=True)) == ["removed", "skipped", "unknown"]
 
 
+def ended(plan: Plan, person: User) -> Run:
+    run = runs.run_start(by=person, plan=plan)
+    Item.objects.update(state=ItemState.REMOVED)
+    Job.objects.update(state=JobState.SUCCEEDED)
+    runs.run_settle(run)
+    run.refresh_from_db()
+    return run
+
+
+@pytest.mark.parametrize(
+    ("fields", "state"),
+    [
+        ({"state": HostState.OFFLINE}, RunState.PARTIAL),
+        ({"synced_at": datetime(2026, 1, 1, tzinfo=UTC)}, RunState.PARTIAL),
+        ({"is_enabled": False}, RunState.SUCCEEDED),  # on purpose
+        ({}, RunState.SUCCEEDED),
+    ],
+)
+def test_run_with_a_host_that_had_to_be_left_out_is_partial(
+    person: User, host: Host, fields: dict[str, Any], state: RunState
+) -> None:
+    other = factories.make_host("other")
+    Host.objects.filter(pk=other.pk).update(**fields)
+    run = ended(planned(rows.make_policy(hosts=[host, other]), person), person)
+    assert run.state == state
+
+
+def test_scheduled_run_whose_only_host_is_offline_has_failed(host: Host, night: Any) -> None:
+    Host.objects.update(state=HostState.OFFLINE)
+    scheduled(host)
+    runs.runs_due(timezone.now())
+    plan_all()
+    assert [run.state for run in Run.objects.all()] == [RunState.FAILED]
+
+
 def test_unknown_items_are_settled_by_the_next_look_at_the_host(person: User, host: Host) -> None:
     run = runs.run_start(by=person, plan=planned(policy_for(host), person))
     Item.objects.update(state=ItemState.RUNNING)

@@ -146,6 +146,12 @@ def test_run_stops_when_its_plan_expires_or_its_policy_changes(host: Host) -> No
     assert runs.run_hold(run.host_runs.get()) == "plan_outdated"
 
 
+def test_run_stops_on_a_host_that_was_switched_off(host: Host) -> None:
+    run, _ = begun(host)
+    Host.objects.update(is_enabled=False)
+    assert runs.run_hold(run.host_runs.get()) == "host_off"
+
+
 def test_run_stops_on_a_host_that_left_the_scope(host: Host) -> None:
     group = HostGroup.objects.create(name="ci")
     host.groups.add(group)

@@ -97,7 +97,7 @@ BASELINE: dict[str, tuple[int, int | None]] = {
     "cleanup:plan-part": (11, 12),
     "cleanup:plan-run": (8, 10),
     "cleanup:run-list": (9, 11),
-    "cleanup:run-detail": (12, 16),
+    "cleanup:run-detail": (14, 18),
     "cleanup:run-host": (7, 8),
     "cleanup:run-items": (9, 10),
     "cleanup:run-cancel": (6, 8),

@@ -89,6 +89,7 @@ TABLE: dict[str, Address] = {
     "images:host-detail": Address("GET", of="host"),
     "images:host-edit": Address("GET POST", P.MANAGE_HOST, of="host"),
     "images:host-check": Address("POST", P.MANAGE_HOST, of="host"),
+    "images:host-switch": Address("POST", P.MANAGE_HOST, of="host"),
     "images:host-refresh": Address("POST", of="host"),
     "images:host-remove": Address("GET POST", P.MANAGE_HOST, of="host"),
     "images:registry-list": Address("GET", P.PULL, suffices=(P.PUSH, P.MANAGE_HOST), stranger="forbidden"),

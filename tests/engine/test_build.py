@@ -24,7 +24,6 @@ from django.utils import timezone
 from config.demo import images as demo
 from config.demo.engines import PrivateEngine
 from config.demo.images import Image, Layer
-from config.redis_server import RedisServer
 from images import jobs, uploads
 from images.commands.build import build_start
 from images.engine import build as engine_build
@@ -557,14 +556,6 @@ def test_engine_that_dies_in_the_middle_is_said(engine: PrivateEngine, host: Hos
         engine.kill()
     assert (job.state, job.error_code) == (JobState.FAILED, "host_gone")
     engine.stop()
-
-
-@pytest.fixture
-def own_redis(work_directory: Path) -> Iterator[str]:
-    """Where the browser's tests run too, the workers of their site listen to the shared one."""
-    server = RedisServer(work_directory / "redis-of-builds", is_durable=False).start()
-    yield server.url
-    server.stop()
 
 
 @pytest.mark.services

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from cleanup import executor, planning, runs, settling
+from cleanup import executor, runs, settling
 from cleanup.guards import Guards
-from cleanup.models import HostRun, Item, Plan, PlanState, Policy, PolicyRule, Run, RunState
-from cleanup.policies import cleanup_pause, plan_make
+from cleanup.models import HostRun, Item, RunState
+from cleanup.policies import cleanup_pause
 from config.demo import images as demo
 from config.demo.engines import PrivateEngine
 from config.demo.images import Image, Layer
@@ -22,59 +22,15 @@ from images.jobs import job_cancel, job_carry_out, job_claim
 from images.models import Copy, Host, HostState, ItemState, Job, JobState, Pin, User
 from images.models import Image as ImageRow
 from tests import factories
+from tests.engine.cleaning import BASE, TOOLS, app, apps, carried_out, names_on, outcomes, planned, policy_for
 from tests.engine.freed import registered
 
 pytestmark = [pytest.mark.engine, pytest.mark.django_db(transaction=True)]
-
-BASE = Layer("base", 300_000)
-TOOLS = Layer("tools", tools=True)
-
-
-def app(version: str, *names: str, size: int = 50_000) -> Image:
-    return Image([f"shop/app:{version}", *names], [BASE, Layer(f"app-{version}", size)])
-
-
-def apps(count: int) -> list[Image]:
-    return [app(f"1.{number}", size=10_000 + number) for number in range(count)]
 
 
 @pytest.fixture
 def person() -> User:
     return factories.make_admin()
-
-
-def policy_for(host: Host, *rules: tuple[str, str, dict[str, Any]], **fields: Any) -> Policy:
-    policy = Policy.objects.create(name=f"policy {host.pk}", minimum_age_hours=0, **fields)
-    policy.hosts.add(host)
-    rules = rules or (("delete", "beyond_newest", {"count": 1, "order": "version"}),)
-    for effect, kind, parameters in rules:
-        PolicyRule.objects.create(policy=policy, effect=effect, kind=kind, parameters=parameters)
-    return policy
-
-
-def planned(policy: Policy, by: User) -> Plan:
-    plan = plan_make(by=by, policy=policy)
-    planning.plan_carry_out(plan.pk)
-    plan.refresh_from_db()
-    assert plan.state == PlanState.READY, plan.error_raw
-    return plan
-
-
-def carried_out(run: Run) -> Run:
-    for job in Job.objects.filter(host_run__run=run):
-        job_carry_out(job.pk)
-    run.refresh_from_db()
-    return run
-
-
-def outcomes(plan: Plan) -> dict[str, tuple[str, str]]:
-    items = Item.objects.filter(host_plan__plan=plan)
-    return {item.name: (item.state, item.outcome_code) for item in items}
-
-
-def names_on(engine: PrivateEngine) -> set[str]:
-    with engine.client() as api:
-        return {name for row in api.images() for name in row.get("RepoTags") or ()}
 
 
 def test_promised_equals_freed_to_the_byte(engine: PrivateEngine, person: User) -> None:
@@ -155,6 +111,28 @@ def test_tag_that_moved_after_the_plan_leaves_both_images_alone(engine: PrivateE
         "shop/app:1.2": ("removed", ""),
     }
     assert {"shop/app:1.0", "shop/app:1.1"} <= names_on(engine)
+
+
+def test_image_that_comes_to_match_after_the_plan_stays(engine: PrivateEngine, person: User) -> None:
+    """One that came, one that lost its container and one that a newer version overtook: none is in the plan."""
+    with engine.client() as api:
+        demo.load(api, *apps(3), Image(["shop/app:1.3"], [TOOLS]), Image(["shop/app:1.4"], [BASE, TOOLS]))
+        demo.run_container(api, "shop/app:1.3", "old", start=False)
+    host = registered(engine.address)
+    plan = planned(policy_for(host), person)
+    assert set(outcomes(plan)) == {"shop/app:1.0", "shop/app:1.1", "shop/app:1.2"}
+    with engine.client() as api:
+        api.remove_container("old")
+        demo.load(api, app("0.1"), app("1.5"))
+    with open_engine(Connection.of(host)) as connected:
+        inventory.sync(host, connected)
+    again = planned(policy_for(host, name="again"), person)
+    assert set(outcomes(again)) > {"shop/app:0.1", "shop/app:1.3", "shop/app:1.4"}, (
+        "a new plan would take them"
+    )
+    run = carried_out(runs.run_start(by=person, plan=plan))
+    assert run.state == RunState.SUCCEEDED
+    assert names_on(engine) == {"shop/app:0.1", "shop/app:1.3", "shop/app:1.4", "shop/app:1.5"}
 
 
 def test_image_with_several_references_goes_with_all_of_them(engine: PrivateEngine, person: User) -> None:

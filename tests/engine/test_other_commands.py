@@ -26,9 +26,9 @@ from images.removal import removal_start
 from tests import factories
 from tests.browser.plugin import LiveSite
 from tests.conftest import free_port
+from tests.engine.cleaning import outcomes, planned, policy_for
 from tests.engine.freed import find, registered
 from tests.engine.moves import loaded, noise, person, tags_inside, until
-from tests.engine.test_cleanup import outcomes, planned, policy_for
 from tests.engine.test_other_engines import emptied, load
 from tests.engine.test_pull import fill, pulled
 from tests.engine.test_push import pushed

@@ -1,11 +1,11 @@
-"""Real worker processes for tests, and kinds of jobs that only those have."""
+"""Real processes for tests: workers, beat, and kinds of jobs that only those have."""
 
 import os
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -46,19 +46,14 @@ def ask(context: JobContext) -> dict[str, Any]:
     return {}
 
 
-class Worker:
-    """One worker process of Celery on the test's database."""
+class Process:
+    """One of Drydock's programs on the test's database."""
 
-    def __init__(self, environment: dict[str, str], log: Path, queue: str, concurrency: int) -> None:
-        command = next(
-            program.command
-            for program in programs(port=1, data=log.parent, workers={queue: concurrency})
-            if program.name == f"worker-{queue}"
-        )
+    def __init__(self, environment: dict[str, str], log: Path, command: Sequence[str]) -> None:
         self.log = log
         with log.open("ab") as output:
             self.process = subprocess.Popen(
-                [*command, "--include", "tests.engine.workers"], cwd=BASE_DIR, env=environment,
+                command, cwd=BASE_DIR, env=environment,
                 stdout=output, stderr=output, stdin=subprocess.DEVNULL, start_new_session=True,
             )  # fmt: skip
 
@@ -82,15 +77,26 @@ class Bench:
     def __init__(self, environment: dict[str, str], directory: Path, redis_url: str) -> None:
         self.environment, self.directory = environment, directory
         self.app = Celery("sender", broker=redis_url)
-        self.workers: list[Worker] = []
+        self.processes: list[Process] = []
 
-    def start(self, queue: str, concurrency: int = 4) -> Worker:
-        log = self.directory / f"{queue}-{len(self.workers)}.log"
-        worker = Worker(self.environment, log, queue, concurrency)
-        self.workers.append(worker)
-        return worker
+    def start(self, queue: str, concurrency: int = 4) -> Process:
+        """A worker of Celery."""
+        return self._start(
+            f"worker-{queue}", "--include", "tests.engine.workers", workers={queue: concurrency}
+        )
 
-    def started(self, queue: str, concurrency: int = 4) -> Worker:
+    def beat(self) -> Process:
+        """Sends the tick every 15 s from now on."""
+        return self._start("beat")
+
+    def _start(self, name: str, *more: str, workers: dict[str, int] | None = None) -> Process:
+        programs_here = programs(port=1, data=self.directory, workers=workers)
+        command = next(program.command for program in programs_here if program.name == name)
+        log = self.directory / f"{name}-{len(self.processes)}.log"
+        self.processes.append(Process(self.environment, log, [*command, *more]))
+        return self.processes[-1]
+
+    def started(self, queue: str, concurrency: int = 4) -> Process:
         """Waits until it takes tasks, so that no test measures the start of Python."""
         worker = self.start(queue, concurrency)
         name = f"{queue}@{socket.gethostname()}"
@@ -106,16 +112,16 @@ class Bench:
         self.app.send_task(f"images.tasks.{task}", args=list(arguments), queue=queue)
 
     def close(self) -> None:
-        for worker in self.workers:
-            worker.stop()
+        for process in self.processes:
+            process.stop()
         self.app.close()
 
     def tell(self) -> None:
         """What jobs came to and what workers wrote: pytest shows it when a test fails."""
         for job in Job.objects.order_by("id").values("id", "kind", "host", "state", "worker", "error_code"):
             print(job)
-        for worker in self.workers:
-            print(worker.log.read_text())
+        for process in self.processes:
+            print(process.log.read_text())
 
 
 @contextmanager

@@ -1,0 +1,117 @@
+"""A host that was switched off: Drydock leaves it alone, says so, and takes it up again."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from unittest import mock
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from images import hosts, jobs, removal
+from images.errors import UserError
+from images.models import AuditEntry, Host, Job, JobState, User
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def host() -> Host:
+    return factories.make_host("runner")
+
+
+@pytest.fixture
+def admin(client: Client) -> User:
+    user = factories.make_admin()
+    client.force_login(user)
+    return user
+
+
+@pytest.fixture(autouse=True)
+def sent() -> Iterator[mock.Mock]:
+    """Whatever would be opened here is none of a host's that is off."""
+    with mock.patch("images.jobs.current_app.send_task") as send:
+        yield send
+
+
+def page(client: Client, host: Host) -> str:
+    return " ".join(client.get(reverse("images:host-detail", args=[host.pk])).content.decode().split())
+
+
+def switch(client: Client, host: Host, value: str) -> None:
+    answer = client.post(reverse("images:host-switch", args=[host.pk]), {"is_enabled": value}, follow=True)
+    assert answer.status_code == 200
+    host.refresh_from_db()
+
+
+def test_page_switches_a_host_off_and_on_and_the_log_says_who(
+    client: Client, host: Host, admin: User
+) -> None:
+    assert "This host is switched off." not in page(client, host)
+    switch(client, host, "")
+    assert Host.objects.filter(is_enabled=False).exists()
+    shown = page(client, host)
+    assert "This host is switched off." in shown
+    assert 'name="is_enabled" value="on"' in shown
+    assert reverse("images:host-refresh", args=[host.pk]) not in shown
+    assert "runner is switched off: Drydock does nothing there." in str(
+        client.post(reverse("images:host-refresh", args=[host.pk]), follow=True).content.decode()
+    )
+    switch(client, host, "on")
+    assert Host.objects.filter(is_enabled=True).exists()
+    switch(client, host, "on")  # a second click changes nothing
+    entries = AuditEntry.objects.filter(host=host).order_by("pk")
+    assert [(entry.action, entry.actor_name) for entry in entries] == [
+        ("host.off", admin.username), ("host.on", admin.username),
+    ]  # fmt: skip
+
+
+def test_who_may_not_manage_the_host_sees_that_it_is_off_and_no_switch(client: Client, host: Host) -> None:
+    viewer = factories.make_user()
+    factories.grant(viewer, "viewer")
+    client.force_login(viewer)
+    Host.objects.update(is_enabled=False)
+    shown = page(client, host)
+    assert "This host is switched off." in shown
+    assert reverse("images:host-switch", args=[host.pk]) not in shown
+
+
+def test_host_that_is_off_is_neither_read_nor_due_nor_cleaned_by_hand(host: Host, admin: User) -> None:
+    copy = factories.make_copy(host, "app:1")
+    Host.objects.update(is_enabled=False, synced_at=timezone.now() - timedelta(days=1))
+    host.refresh_from_db()
+    with mock.patch("images.hosts.open_engine") as opened:
+        hosts.host_sync(host.pk)
+    assert not opened.called
+    assert not Host.objects.due_for_sync(timezone.now(), every=timedelta(minutes=10)).exists()
+    with pytest.raises(UserError) as refused:
+        removal.removal_start(by=admin, copies=[copy])
+    assert refused.value.code == "host_switched_off"
+    assert not Job.objects.exists()
+
+
+def test_job_that_waited_fails_and_says_why(host: Host, admin: User) -> None:
+    copy = factories.make_copy(host, "app:1")
+    [job] = removal.removal_start(by=admin, copies=[copy])
+    hosts.host_switch(by=admin, host=host, is_enabled=False)
+    with mock.patch("images.job_context.open_engine") as opened:
+        jobs.job_carry_out(job.pk)
+    assert not opened.called
+    job.refresh_from_db()
+    assert (job.state, job.error_code) == (JobState.FAILED, "host_switched_off")
+    assert job.error_values == {"host": "runner"}
+
+
+def test_host_that_is_switched_on_is_looked_at_at_once(
+    host: Host, admin: User, sent: mock.Mock, django_capture_on_commit_callbacks: object
+) -> None:
+    Host.objects.update(is_enabled=False, next_attempt_at=timezone.now() + timedelta(hours=1))
+    host.refresh_from_db()
+    with django_capture_on_commit_callbacks(execute=True):  # type: ignore[operator]
+        hosts.host_switch(by=admin, host=host, is_enabled=True)
+    host.refresh_from_db()
+    assert host.next_attempt_at is None
+    assert sent.call_args.args == ("images.tasks.sync_host",)
+    assert sent.call_args.kwargs["args"] == [host.pk]
