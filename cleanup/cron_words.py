@@ -1,4 +1,4 @@
-"""Cron expressions in words, in the reader's language. The rest of them are told by their next times."""
+"""Cron expressions in words, in the reader's language."""
 
 import re
 
@@ -13,7 +13,7 @@ _DAYS = re.compile(r"[0-7](,[0-7])*")
 
 
 def in_words(cron: str) -> str:
-    """What the expression says; in other languages than English "" for what is said by no sentence here.
+    """What the expression says: a sentence for the usual ones, field by field for the rest.
 
     Raises ScheduleError where it can not be read.
     """
@@ -25,7 +25,13 @@ def in_words(cron: str) -> str:
         said = _in_the_hour(minute)
     else:
         said = ""
-    return said or (english if (get_language() or "en").startswith("en") else "")
+    return said or (english if (get_language() or "en").startswith("en") else _by_field(cron))
+
+
+def _by_field(cron: str) -> str:
+    names = (_("minute"), _("hour"), _("day of the month"), _("month"), _("day of the week"))
+    fields = zip(names, cron.split(), strict=True)
+    return "; ".join(f"{name} {value}" for name, value in fields if value != "*") or _("Every minute")
 
 
 def _at(time: str, day: str, weekday: str) -> str:

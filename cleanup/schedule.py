@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
 
-FIELDS = 5
+# The fields in their order, by the code of what is wrong with them.
+FIELDS = ("bad_minute", "bad_hour", "bad_day", "bad_month", "bad_weekday")
 
 
 class ScheduleError(ValueError):
@@ -36,13 +37,25 @@ def check(cron: str, zone: str) -> None:
 def times(cron: str, zone: str, after: datetime) -> Iterator[datetime]:
     """Every time strictly after `after`, in UTC. Raises ScheduleError."""
     local = zone_of(zone)
-    if len(cron.split()) != FIELDS:
+    if len(cron.split()) != len(FIELDS):
         raise ScheduleError("schedule", "bad_cron_fields")
     try:
         for moment in CronSim(cron, after.astimezone(local)):
             yield moment.astimezone(UTC)
     except CronSimError as error:
-        raise ScheduleError("schedule", "bad_cron", str(error)) from error
+        raise _fault(cron) from error
+
+
+def _fault(cron: str) -> ScheduleError:
+    """Which field can not be read; where each can, their combination is one that never comes."""
+    for position, (code, value) in enumerate(zip(FIELDS, cron.split(), strict=True)):
+        alone = ["*"] * len(FIELDS)
+        alone[position] = value
+        try:
+            CronSim(" ".join(alone), datetime(2020, 1, 1, tzinfo=UTC))
+        except CronSimError:
+            return ScheduleError("schedule", code, value)
+    return ScheduleError("schedule", "never_comes")
 
 
 def next_times(cron: str, zone: str, after: datetime, count: int = 5) -> list[datetime]:
@@ -71,9 +84,9 @@ def last_time(cron: str, zone: str, after: datetime, until: datetime, most: int 
 
 def in_words(cron: str) -> str:
     """What the expression says, in English. Raises ScheduleError."""
-    if len(cron.split()) != FIELDS:
+    if len(cron.split()) != len(FIELDS):
         raise ScheduleError("schedule", "bad_cron_fields")
     try:
         return CronSim(cron, datetime(2020, 1, 1, tzinfo=UTC)).explain()
     except CronSimError as error:
-        raise ScheduleError("schedule", "bad_cron", str(error)) from error
+        raise _fault(cron) from error

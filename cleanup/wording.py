@@ -69,7 +69,19 @@ ERRORS: dict[str, Text] = {
     "bad_regex": _("This is no regular expression: %(detail)s"),
     "slow_regex": _("This expression takes too long on some names. Avoid repeats inside repeats."),
     "bad_cron_fields": _("Give five fields: minute, hour, day of month, month, day of week."),
-    "bad_cron": _("This is no schedule: %(detail)s"),
+    "bad_minute": _(
+        "The minute “%(detail)s” can not be read: 0 to 59, a list (0,30), a range (0-29) or a step (*/15)."
+    ),
+    "bad_hour": _(
+        "The hour “%(detail)s” can not be read: 0 to 23, a list (6,18), a range (9-17) or a step (*/6)."
+    ),
+    "bad_day": _(
+        "The day of the month “%(detail)s” can not be read: 1 to 31, a list, a range, or L for the last one."
+    ),
+    "bad_month": _("The month “%(detail)s” can not be read: 1 to 12, a list or a range."),
+    "bad_weekday": _(
+        "The day of the week “%(detail)s” can not be read: 0 (Sunday) to 6, a list or a range (1-5)."
+    ),
     "never_comes": _("This time never comes."),
     "bad_time_zone": _("There is no such time zone."),
     "name_taken": _("A policy of this name exists already."),

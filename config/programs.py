@@ -22,7 +22,7 @@ def programs(
     *, port: int, data: Path, address: str = "127.0.0.1", workers: Mapping[str, int] | None = None
 ) -> list[Program]:
     """Web, a worker for each queue, beat and watch; `workers` says how many tasks each does at once."""
-    concurrency = {"quick": 4, "engine": 4} | dict(workers or {})
+    concurrency = {"quick": 4, "engine": 8} | dict(workers or {})
     python = sys.executable
     web = Program(
         "web",

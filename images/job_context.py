@@ -14,7 +14,8 @@ from django.utils import timezone
 
 from images import progress
 from images.engine.client import Connection, Engine, open_engine
-from images.models import Host, ItemState, Job, JobItem, JobLog, JobState
+from images.errors import UserError
+from images.models import Host, HostState, ItemState, Job, JobItem, JobLog, JobState
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +26,8 @@ SAVE_SECONDS = 1.0  # ...and written at most this often
 FLUSH_CHARACTERS = 256 * 1024  # of log: more than that does not wait for its second
 TAIL_CHARACTERS = 16 * 1024  # of a step's log that the page can show at once...
 TAIL_CHUNKS = 64  # ...unless it came in very small pieces
+REACH_SECONDS = 5.0  # an engine answers in milliseconds; one whose disk is swamped may take a second or two
+SILENT_REACH_SECONDS = 2.0
 STOP_SECONDS = 60.0  # an operation that still has not ended by then is left to the reaper
 SMOOTHING = 0.3  # weight of the newest measurement in the rate
 
@@ -47,6 +50,7 @@ class JobContext:
         self.stop: JobStopped | None = None
         self._deadline_seconds = deadline_seconds
         self._deadline = time.monotonic() + deadline_seconds
+        self.silent_hosts: list[int] = []  # that could not be reached
         self._engine: Engine | None = None
         self._cuts: list[Callable[[], None]] = []
         self._stack = contextlib.ExitStack()
@@ -90,14 +94,23 @@ class JobContext:
         """The host's engine, connected on first use. Raises UserError host_*; EngineCut once stopped."""
         self.check()
         if self._engine is None:
-            opened = open_engine(Connection.of(self.host), give_cut=self._cuts.append)
-            self._engine = self._stack.enter_context(opened)
+            self._engine = self._open(self.host)
         return self._engine
 
     def other_engine(self, host: Host) -> Engine:
         """The engine of another host, for as long as the job runs; a cancel cuts it too. Raises as `engine`."""
         self.check()
-        return self._stack.enter_context(open_engine(Connection.of(host), give_cut=self._cuts.append))
+        return self._open(host)
+
+    def _open(self, host: Host) -> Engine:
+        # One that was silent a moment ago gets a moment: it holds a worker that others wait for.
+        reach = SILENT_REACH_SECONDS if host.state == HostState.OFFLINE else REACH_SECONDS
+        opened = open_engine(Connection.of(host), reach_seconds=reach, give_cut=self._cuts.append)
+        try:
+            return self._stack.enter_context(opened)
+        except UserError:
+            self.silent_hosts.append(host.pk)
+            raise
 
     def check(self) -> None:
         """Raises JobStopped when the job was cancelled, is past its deadline, or is not ours any more."""

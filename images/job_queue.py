@@ -15,7 +15,7 @@ from django.db.models import QuerySet
 from django.utils.functional import Promise
 
 from images import turns
-from images.models import Host, Job, JobState
+from images.models import Host, HostState, Job, JobState
 from images.operations import OPERATIONS
 from images.turns import Line, Load, Person, Waiting
 
@@ -82,8 +82,11 @@ class _Now:
 
     def __init__(self, jobs: "QuerySet[Job]") -> None:
         rows = jobs.filter(state=JobState.QUEUED).order_by("id")
-        values = rows.values_list("pk", "kind", "host_id", "created_by")[:LOOKED_AT]
-        self.waiting = [Waiting(pk, line_of(pk, kind, host), person) for pk, kind, host, person in values]
+        values = rows.values_list("pk", "kind", "host_id", "created_by", "host__state")[:LOOKED_AT]
+        self.waiting = [
+            Waiting(pk, line_of(pk, kind, host), person, is_silent=state == HostState.OFFLINE)
+            for pk, kind, host, person, state in values
+        ]
 
     @cached_property
     def running(self) -> list[tuple[Line, str, Person]]:

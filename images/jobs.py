@@ -199,6 +199,9 @@ def job_carry_out(job_id: int) -> None:
     with JobContext(job, operation.deadline_seconds) as context:
         state, error = _handled(operation, context)
     _end(job, state, error=error, result=context.result)
+    for host_id in context.silent_hosts:
+        # Looked at now and not at its next turn: from then on its jobs let those of other hosts go first.
+        wake("images.tasks.sync_host", host_id, queue="quick")
 
 
 def _handled(operation: Operation, context: JobContext) -> tuple[str, UserError | None]:

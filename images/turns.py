@@ -3,7 +3,8 @@
 Jobs of one host that count against one limit are a line. In a line the person with the fewest running jobs
 comes first, then who was served longest ago, then the oldest job: so one who asked for a hundred pulls does
 not keep the single pull of somebody else waiting. A worker that is free takes the head of a line, and among
-the lines again that of the person with the fewest running jobs.
+the lines again that of the person with the fewest running jobs. Lines of hosts that do not answer come last:
+each of their jobs would hold the worker for a while, for nothing.
 """
 
 from collections import defaultdict
@@ -25,6 +26,7 @@ class Waiting:
     pk: int
     line: Line
     person: Person
+    is_silent: bool = False  # its host did not answer when it was last looked at
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def for_worker(ready: Sequence[Waiting], load: Load, woken_for: Line) -> list[in
         for job in sorted(
             ready,
             key=lambda job: (
-                load.of(job.person), job.line != woken_for, load.rank(job.person), places[job.pk],
+                job.is_silent, load.of(job.person), job.line != woken_for, load.rank(job.person), places[job.pk],
             ),
         )
     ]  # fmt: skip

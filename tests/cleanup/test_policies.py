@@ -62,7 +62,7 @@ def error_codes(by: User, **fields: Any) -> dict[str, str]:
         ({"rules": (RuleInput("older_than", {"days": 0}),)}, {"rules.0.days": "out_of_range"}),
         ({"rules": (DANGLING, RuleInput("nonsense"))}, {"rules.1": "unknown_rule"}),
         ({"rules": (DANGLING, DANGLING)}, {"rules.1": "rule_twice"}),
-        ({"schedule": "61 * * * *"}, {"schedule": "bad_cron"}),
+        ({"schedule": "61 * * * *"}, {"schedule": "bad_minute"}),
         ({"time_zone": "Mars/Olympus"}, {"time_zone": "bad_time_zone"}),
         ({"limit_items": 0}, {"limit_items": "out_of_range"}),
         ({"minimum_age_hours": -1}, {"minimum_age_hours": "out_of_range"}),

@@ -52,8 +52,12 @@ def test_latest_of_many_missed_times() -> None:
     [
         ("* * * *", "UTC", "schedule", "bad_cron_fields"),
         ("* * * * * *", "UTC", "schedule", "bad_cron_fields"),
-        ("61 * * * *", "UTC", "schedule", "bad_cron"),
-        ("0 0 30 2 *", "UTC", "schedule", "bad_cron"),
+        ("61 * * * *", "UTC", "schedule", "bad_minute"),
+        ("0 24 * * *", "UTC", "schedule", "bad_hour"),
+        ("0 0 32 * *", "UTC", "schedule", "bad_day"),
+        ("0 0 1 13 *", "UTC", "schedule", "bad_month"),
+        ("0 0 * * 9", "UTC", "schedule", "bad_weekday"),
+        ("0 0 30 2 *", "UTC", "schedule", "never_comes"),
         ("0 3 * * *", "Mars/Olympus", "time_zone", "bad_time_zone"),
         ("0 3 * * *", "../etc/passwd", "time_zone", "bad_time_zone"),
     ],
@@ -77,7 +81,7 @@ def test_words_say_what_the_expression_says() -> None:
         ("5 1 15 * *", "On day 15 of every month at 01:05", "每月 15 日 01:05"),
         ("7 * * * *", "Every hour at minute 7", "每小时的第 7 分钟"),
         ("*/15 * * * *", "Every 15 minutes", "每 15 分钟"),
-        ("0 3 1 1 *", "At 03:00 on January 1", ""),
+        ("0 3 1 1 *", "At 03:00 on January 1", "分钟 0; 小时 3; 日期 1; 月份 1"),
     ],
 )
 def test_words_are_those_of_the_readers_language(cron: str, english: str, chinese: str) -> None:

@@ -228,7 +228,7 @@ def test_cancel_cuts_a_call_that_hangs(register: Register, host: Host) -> None:
     job = started(host)
     with mock.patch.object(job_context, "open_engine") as opened:
         opened.return_value.__enter__.return_value = engine
-        opened.side_effect = lambda connection, give_cut: give_cut(engine.cut) or mock.DEFAULT
+        opened.side_effect = lambda connection, give_cut, **more: give_cut(engine.cut) or mock.DEFAULT
         worker = threading.Thread(target=closing(jobs.job_carry_out), args=(job.pk,))
         worker.start()
         assert began.wait(5)

@@ -57,6 +57,12 @@ def test_a_line_gives_no_more_than_its_host_takes() -> None:
     assert [job.pk for job in heads(ordered, {OTHER: 0})] == [1, 2, 3]
 
 
+def test_jobs_of_hosts_that_do_not_answer_let_all_others_go_first() -> None:
+    silent = [Waiting(n, (n, "", n), ADA, is_silent=True) for n in range(1, 4)]
+    busy = [Waiting(n, (n, "", n), BO) for n in (4, 5)]
+    assert for_worker([*silent, *busy], Load({BO: 7}), (1, "", 1)) == [4, 5, 1, 2, 3]
+
+
 def test_worker_takes_the_job_it_was_woken_for_when_nobody_has_less() -> None:
     ready = [*waiting(ADA), *waiting(BO, line=OTHER, first=10)]
     assert for_worker(ready, Load(), OTHER) == [10, 1]
