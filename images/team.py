@@ -133,7 +133,7 @@ def grant_add(*, by: User, team: Team, role: Role, group: HostGroup | None) -> G
     """Gives the team the role on the group's hosts, or on every host. Raises UserError `grant_twice`."""
     grant, is_new = Grant.objects.get_or_create(team=team, role=role, group=group)
     if not is_new:
-        raise UserError("grant_twice", team=team.name, role=role.name)
+        raise UserError("grant_twice", team=team.name, role=str(role))
     audit.record(
         by=by, action="grant.add", target=team.name, role=role.slug, group=group.name if group else ""
     )

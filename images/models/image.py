@@ -191,6 +191,21 @@ class Reference(models.Model):
         return self.name
 
 
+class ContainerState(models.TextChoices):
+    """As the engines name them; Podman's are the last three. One that is not listed here shows as it came."""
+
+    CREATED = "created", _("created")
+    RUNNING = "running", _("running")
+    PAUSED = "paused", _("paused")
+    RESTARTING = "restarting", _("restarting")
+    REMOVING = "removing", _("being removed")
+    EXITED = "exited", _("exited")
+    DEAD = "dead", _("dead")
+    CONFIGURED = "configured", _("configured")
+    INITIALIZED = "initialized", _("initialized")
+    STOPPED = "stopped", _("stopped")
+
+
 class Container(models.Model):
     """A container on a host, kept because it holds an image in use."""
 
@@ -202,7 +217,7 @@ class Container(models.Model):
     name = models.CharField(max_length=255, blank=True, default="")
     image_engine_id = models.CharField(max_length=100, blank=True, default="")
     image_name = models.CharField(max_length=450, blank=True, default="")  # as its creator wrote it
-    state = models.CharField(max_length=20, blank=True, default="")
+    state = models.CharField(max_length=20, choices=ContainerState.choices, blank=True, default="")
     created_at = models.DateTimeField(null=True)
 
     class Meta:

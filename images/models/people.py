@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from django.contrib.auth.models import AbstractUser, UserManager
 from django.db import models
+from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 
 from images.models.host import HostGroup
@@ -52,6 +53,15 @@ class Team(models.Model):
         return self.name
 
 
+# Stored in English by the migration; these calls bring the names into the catalogue.
+_BUILT_IN_NAMES = (
+    gettext_noop("Viewer"),
+    gettext_noop("Operator"),
+    gettext_noop("Maintainer"),
+    gettext_noop("Admin"),
+)
+
+
 class Role(models.Model):
     """A named set of permissions; viewer, operator, maintainer and admin come with Drydock."""
 
@@ -65,7 +75,7 @@ class Role(models.Model):
         ordering = ["position", "name"]
 
     def __str__(self) -> str:
-        return self.name
+        return gettext(self.name) if self.is_built_in else self.name
 
 
 class Grant(models.Model):

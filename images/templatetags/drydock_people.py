@@ -5,23 +5,14 @@ from typing import Any
 
 from django import template
 from django.utils import timezone
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_noop, ngettext
+from django.utils.translation import ngettext
 
 from images import audit
-from images.models import Host, Job, Role
+from images.models import Host, Job
 from images.operations import OPERATIONS
 from images.ssh_keys import HostKey
 
 register = template.Library()
-
-# Stored in English by the migration; these calls bring the names into the catalogue.
-_BUILT_IN_NAMES = (
-    gettext_noop("Viewer"),
-    gettext_noop("Operator"),
-    gettext_noop("Maintainer"),
-    gettext_noop("Admin"),
-)
 
 
 @register.filter
@@ -31,11 +22,6 @@ def host_key(line: str | None) -> HostKey | None:
         return HostKey.of(line or "")
     except ValueError:
         return None
-
-
-@register.filter
-def role_name(role: Role) -> str:
-    return _(role.name) if role.is_built_in else role.name
 
 
 @register.filter

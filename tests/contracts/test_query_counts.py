@@ -34,7 +34,7 @@ from images.models import (
 )
 from tests import factories
 from tests.cleanup import rows
-from tests.contracts.test_urls import BATCH, TABLE
+from tests.contracts.test_urls import BATCH, TABLE, Address
 
 pytestmark = pytest.mark.django_db
 
@@ -243,6 +243,14 @@ class World:
             wanted, query = {"format": query}, ""
         query = query.replace("COPIES", "&".join(f"copy={pk}" for pk in self.copy_ids()))
         return reverse(name, kwargs={key: self._key(word) for key, word in wanted.items()}) + f"?{query}"
+
+    def pages(self) -> set[str]:
+        """Every page that this world has an address for."""
+        return {page for page in {*BASELINE, *NOT_LISTED} if self._has_all_of(TABLE[page.partition("?")[0]])}
+
+    def _has_all_of(self, address: Address) -> bool:
+        keys = {word for name, word in address.arguments if name == "pk"} or {address.of}
+        return all(not word or hasattr(self, word) for word in keys)
 
     def copy_ids(self) -> list[int]:
         return list(self.image.copies.values_list("pk", flat=True))
