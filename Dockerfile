@@ -44,7 +44,7 @@ COPY --from=packages /venv /venv
 COPY --from=built --chown=root:root /app /app
 WORKDIR /app
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 DATA_DIR=/data LOG_FORMAT=json
-USER drydock
+USER 10001
 EXPOSE 8000
 # Of the web process; docker-compose.yml gives the others checks of their own.
 HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --retries=4 \

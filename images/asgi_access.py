@@ -10,7 +10,7 @@ from django.contrib.auth import get_user
 from django.core.exceptions import BadRequest, SuspiciousOperation
 from django.core.handlers.asgi import ASGIRequest
 from django.db import close_old_connections
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.middleware.csrf import CsrfViewMiddleware
 
 from images.models import User
@@ -42,11 +42,16 @@ def sender_of(scope: Any) -> User:
         close_old_connections()
 
 
+def person_of(request: HttpRequest, session_key: str) -> User | None:
+    """Whose session this is; None when it is nobody's, has ended, or its person was switched off."""
+    request.session = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
+    user = get_user(request) if session_key else None
+    return user if isinstance(user, User) and user.is_active else None
+
+
 def _signed_in(request: ASGIRequest) -> User:
-    key = request.COOKIES.get(settings.SESSION_COOKIE_NAME, "")
-    request.session = import_module(settings.SESSION_ENGINE).SessionStore(key)
-    user = get_user(request) if key else None
-    if not isinstance(user, User) or not user.is_active:
+    user = person_of(request, request.COOKIES.get(settings.SESSION_COOKIE_NAME, ""))
+    if user is None:
         raise Refused(401)
     if user.must_change_password:
         raise Refused(403)

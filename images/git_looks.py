@@ -6,8 +6,8 @@ from uuid import UUID
 from django.db import transaction
 
 from images.background import in_background
-from images.commands import git
-from images.commands.contexts import Survey, packed
+from images.contexts import git
+from images.contexts.archive import Survey, packed
 from images.errors import UserError
 from images.jobs import wake
 from images.models import Upload, User

@@ -2,16 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 
-from django.conf import settings
-from django.contrib.auth import get_user
 from django.contrib.sessions.models import Session
 from django.db import close_old_connections
 from django.http import HttpRequest
 from django.utils import timezone
 
 from images import access
+from images.asgi_access import person_of
 from images.models import User
 
 
@@ -32,13 +30,11 @@ def allowed_topics(listener: Listener, topics: Iterable[str]) -> frozenset[str]:
 
 
 def listener_of(session_key: str) -> Listener | None:
-    """Whose session this is; None when it is nobody's, has ended, or its person was switched off."""
+    """Whose session this is; None when it is nobody's, has ended, or its person was switched off or has to choose a new password."""
     close_old_connections()
     try:
-        request = HttpRequest()
-        request.session = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
-        user = get_user(request)
-        if not isinstance(user, User) or not user.is_active:
+        user = person_of(HttpRequest(), session_key)
+        if user is None or user.must_change_password:
             return None
         return Listener(session_key, user.pk, user.get_session_auth_hash(), access.host_scope(user, "view"))
     finally:
@@ -52,7 +48,8 @@ def listeners_again(listeners: Sequence[Listener]) -> list[Listener | None]:
         keys = {each.session_key for each in listeners}
         sessions = Session.objects.filter(session_key__in=keys, expire_date__gt=timezone.now())
         alive = set(sessions.values_list("session_key", flat=True))
-        users = User.objects.filter(pk__in={each.user_id for each in listeners}, is_active=True).in_bulk()
+        people = User.objects.filter(is_active=True, must_change_password=False)
+        users = people.filter(pk__in={each.user_id for each in listeners}).in_bulk()
         return [
             _again(each, users.get(each.user_id)) if each.session_key in alive else None for each in listeners
         ]

@@ -21,7 +21,7 @@ from django.utils import translation
 
 from images import access, uploads
 from images.asgi_access import Refused, sender_of
-from images.commands.context_files import readable, too_large
+from images.contexts.members import readable, too_large
 from images.errors import UserError, explain
 from images.models import Permission, Upload, User
 from images.models.upload import UploadState

@@ -9,7 +9,7 @@ from pathlib import Path
 from django.conf import settings
 
 from images import audit
-from images.commands.contexts import Survey, archived, survey
+from images.contexts.archive import Survey, archived, survey
 from images.errors import UserError
 from images.models import Job, Upload, User
 from images.models.upload import UploadState

@@ -14,6 +14,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from django.db import DatabaseError, connection
 from django.db.models import Q
@@ -223,7 +224,9 @@ class _Stream:
 class Watcher:
     """Takes free hosts, keeps their leases alive, and lets go of those that are no longer its own."""
 
-    def __init__(self, name: str = "") -> None:
+    def __init__(self, name: str = "", alive: Path | None = None) -> None:
+        """`alive` is a file that is touched after every round, for who looks after this process."""
+        self.alive = alive
         self.name = name or f"{socket.gethostname()[:60]}:{os.getpid()}:{uuid.uuid4().hex[:6]}"
         self.watches: dict[int, HostWatch] = {}
         self._stopping = threading.Event()
@@ -234,6 +237,8 @@ class Watcher:
         while not self._stopping.is_set():
             try:
                 self.round()
+                if self.alive:
+                    self.alive.touch()
             except DatabaseError:
                 logger.exception("The database did not answer")
                 connection.close()

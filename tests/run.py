@@ -58,6 +58,7 @@ def checks() -> Iterator[Outcome]:
     yield step("ruff check", [f"{BIN}/ruff", "check", "--quiet", *CODE])
     yield step("ruff format", [f"{BIN}/ruff", "format", "--check", "--quiet", *CODE])
     yield step("djade (templates)", [f"{BIN}/djade", "--check", "--target-version", "5.2", *TEMPLATES])
+    yield step("hadolint (our own Dockerfile)", [f"{BIN}/hadolint", "Dockerfile"])
     yield step("makemigrations --check", [python, "manage.py", "makemigrations", "--check", "--dry-run"])
     yield step(
         "check --deploy", [python, "manage.py", "check", "--deploy", "--fail-level", "WARNING"], **DEPLOYED

@@ -76,12 +76,12 @@ class Running:
         # One that ended and waits to be taken note of has no command line any more.
         return {pid: command for pid, command in found.items() if command}
 
-    def worker_health(self, queue: str) -> int:
-        """As a container asks for it, with the environment that the worker itself has."""
-        (pid,) = (pid for pid, command in self.processes().items() if f"--queues {queue}" in command)
+    def health(self, program: str, part_of_command: str, **more: str) -> int:
+        """As a container asks for it, with the environment that the program itself has."""
+        (pid,) = (pid for pid, command in self.processes().items() if part_of_command in command)
         pairs = (Path("/proc") / str(pid) / "environ").read_text().rstrip("\0").split("\0")
-        environment = dict(pair.split("=", 1) for pair in pairs) | {"WORKER_QUEUE": queue}
-        command = [sys.executable, "-m", "config.health", "worker"]
+        environment = dict(pair.split("=", 1) for pair in pairs) | more
+        command = [sys.executable, "-m", "config.health", program]
         return subprocess.run(command, cwd=BASE_DIR, env=environment, check=False).returncode
 
     def stop(self) -> int:

@@ -10,8 +10,8 @@ from django.utils.translation import gettext_lazy as _
 
 from images import inventory
 from images.budget import over_budget
-from images.commands import git
-from images.commands.contexts import Members, Survey, archived, packed, survey, typed
+from images.contexts import git
+from images.contexts.archive import Members, Survey, archived, packed, survey, typed
 from images.dockerfiles import bases
 from images.engine import buildx, read
 from images.engine.build import BuildRequest, build

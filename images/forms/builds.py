@@ -11,8 +11,8 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from images.commands.build import build_start
-from images.commands.contexts import MOST_TEXT_BYTES
-from images.commands.git import REF
+from images.contexts.archive import MOST_TEXT_BYTES
+from images.contexts.git import REF
 from images.forms.commands import CommandForm
 from images.models import Job, Permission, Upload, User
 from images.models.upload import UploadState

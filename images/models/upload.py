@@ -25,7 +25,7 @@ class Upload(models.Model):
     )  # as the browser named it, or the repository
     size_bytes = models.PositiveBigIntegerField(default=0)
     state = models.CharField(max_length=10, choices=UploadState.choices, default=UploadState.RECEIVING)
-    # What the context holds, see commands/contexts.py; while it is fetched: git_url and branch.
+    # What the context holds, see contexts/archive.py; while it is fetched: git_url and branch.
     summary = models.JSONField(default=dict)
     error_code = models.CharField(max_length=50, blank=True, default="")
     error_values = models.JSONField(default=dict)

@@ -14,8 +14,8 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from images import access, hadolint
-from images.commands.contexts import MOST_TEXT_BYTES
-from images.commands.git import FETCH_SECONDS
+from images.contexts.archive import MOST_TEXT_BYTES
+from images.contexts.git import FETCH_SECONDS
 from images.dockerfiles import secret_ids
 from images.errors import UserError, explain
 from images.forms.base import row_number

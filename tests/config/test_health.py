@@ -76,6 +76,16 @@ def test_beat_is_well_while_it_writes_its_schedule(tmp_path: Path, monkeypatch: 
     assert health.main("beat") == 1, "it writes no more"
 
 
+def test_watch_is_well_while_it_goes_its_rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    assert health.main("watch") == 1, "it has not begun"
+    (tmp_path / "watch").touch()
+    assert health.main("watch") == 0
+    long_ago = time.time() - health.WATCH_SECONDS - 5
+    os.utime(tmp_path / "watch", (long_ago, long_ago))
+    assert health.main("watch") == 1, "it hangs"
+
+
 def test_worker_without_redis_is_not_well(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("REDIS_URL", f"redis://127.0.0.1:{free_port()}/0")
     monkeypatch.setenv("DATA_DIR", str(tmp_path))

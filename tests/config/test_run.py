@@ -311,7 +311,8 @@ def test_whole_of_it_starts_serves_and_leaves_nothing_behind(start: Callable[...
     commands = " ".join(site.processes().values())
     for program in programs(port=site.port, data=site.data):
         assert " ".join(program.command[1:4]) in commands, program.name
-    site.until(lambda: site.worker_health("quick") == 0)
+    site.until(lambda: site.health("worker", "--queues quick", WORKER_QUEUE="quick") == 0)
+    site.until(lambda: site.health("watch", "manage.py watch") == 0)
 
     second = start()
     assert second.process.wait(60) == 1

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import zstandard
 
-from images.commands import context_files
-from images.commands.contexts import archived, packed, survey
+from images.contexts import members
+from images.contexts.archive import archived, packed, survey
 from images.dockerfiles import bases, secret_ids
 from images.engine.dockerignore import Ignore
 from images.errors import UserError
@@ -163,7 +163,7 @@ def test_zip_that_grows_beyond_the_limit_is_refused(write: Callable[[bytes], Pat
 def test_padding_that_never_ends_is_refused(
     write: Callable[[bytes], Path], settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(context_files, "MOST_MEMBERS", 10)
+    monkeypatch.setattr(members, "MOST_MEMBERS", 10)
     settings.CONTEXT_LIMIT_BYTES = 1_000_000
     many = tar(*((str(n), b"") for n in range(20)))
     assert code_of(write(many)) == "context_too_many"

@@ -301,12 +301,13 @@ def test_quiet_stream_shows_that_it_lives(ada: User) -> None:
         run(test())
 
 
-def test_stream_of_who_was_switched_off_ends(ada: User) -> None:
+@pytest.mark.parametrize("change", [{"is_active": False}, {"must_change_password": True}])
+def test_stream_of_who_was_switched_off_ends(ada: User, change: dict[str, bool]) -> None:
     cookie = cookie_of(ada)
 
     async def test() -> None:
         async with watching(cookie) as stream:
-            await asyncio.to_thread(closing(lambda: User.objects.filter(pk=ada.pk).update(is_active=False)))
+            await asyncio.to_thread(closing(lambda: User.objects.filter(pk=ada.pk).update(**change)))
             await stream.until(lambda: stream.is_ended)
 
     with mock.patch.object(streams, "RECHECK_SECONDS", 0.1):

@@ -13,7 +13,7 @@ from typing import Any
 
 from django.conf import settings
 
-from images.commands.context_files import END, Member, clean_info, file_members, readable, safe_path
+from images.contexts.members import END, Member, clean_info, file_members, readable, safe_path
 from images.engine.dockerignore import Ignore
 from images.errors import UserError
 

@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 
-from images.commands.context_files import Member, tar_members
-from images.commands.contexts import Members
+from images.contexts.archive import Members
+from images.contexts.members import Member, tar_members
 from images.errors import UserError
 from images.secrets import masked_text
 
