@@ -30,7 +30,10 @@ def allowed_topics(listener: Listener, topics: Iterable[str]) -> frozenset[str]:
 
 
 def listener_of(session_key: str) -> Listener | None:
-    """Whose session this is; None when it is nobody's, has ended, or its person was switched off or has to choose a new password."""
+    """Whose session this is.
+
+    None when it is nobody's or has ended, or its person was switched off or has to choose a new password.
+    """
     close_old_connections()
     try:
         user = person_of(HttpRequest(), session_key)

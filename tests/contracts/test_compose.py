@@ -62,7 +62,7 @@ def test_whose_word_on_addresses_is_taken_can_be_set_and_is_nobody_elses() -> No
 
 def test_image_does_not_run_as_root_and_is_pinned() -> None:
     last = DOCKERFILE.split("FROM ")[-1]
-    assert re.search(r"^USER drydock$", last, re.MULTILINE)
+    assert re.search(r"^USER 10001$", last, re.MULTILINE)
     assert "HEALTHCHECK" in last
     for image in re.findall(r"^ARG \w+_IMAGE=(\S+)$", DOCKERFILE, re.MULTILINE):
         assert re.search(r":\d+\.\d+\.\d+", image), image
