@@ -16,10 +16,9 @@ from images.commands.push import push_start
 from images.commands.tag import tag_holders, tag_parts, tag_start
 from images.forms.commands import CommandForm, ReferenceField, allowed_hosts, command
 from images.models import Copy, Job, Permission, Reference, Registry, User
+from images.naming import suggestions
 from images.references import InvalidReferenceError, parse
 from images.registries import full_repository, longest
-
-MOST_SUGGESTIONS = 12
 
 
 class SuggestingInput(forms.TextInput):
@@ -92,7 +91,7 @@ class TagForm(CopyForm):
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         super().__init__(*args, user=user, **kwargs)
         widget = SuggestingInput(attrs=self.fields["reference"].widget.attrs)
-        widget.suggestions = suggestions(self.subject)
+        widget.suggestions = suggestions(user, self.subject)
         self.fields["reference"].widget = widget
 
     def clean_reference(self) -> str:
@@ -134,28 +133,6 @@ class TagForm(CopyForm):
         return tag_start(
             by=by, copies=self.copies(), reference=data["reference"], take_over=bool(data["take_over"])
         )
-
-
-def suggestions(copy: Copy) -> tuple[str, ...]:
-    """The copy's own names below each known registry."""
-    tagged = [reference for reference in copy.references.order_by("name") if reference.tag]
-    found: list[str] = []
-    for reference in tagged:
-        for prefix in Registry.objects.values_list("prefix", flat=True):
-            name = _below(prefix, reference)
-            if name and name not in found and name != reference.name:
-                found.append(name)
-    return tuple(found[:MOST_SUGGESTIONS])
-
-
-def _below(prefix: str, reference: Reference) -> str:
-    """ "shop/api:1" below "ghcr.io/acme" is "ghcr.io/acme/api:1": a prefix with a path stands for the project."""
-    try:
-        path = parse(reference.name).path.removeprefix("library/")
-    except InvalidReferenceError:
-        return ""
-    path = path.rpartition("/")[2] if "/" in prefix else path
-    return f"{prefix}/{path}:{reference.tag}".removeprefix("docker.io/")
 
 
 @command

@@ -94,6 +94,11 @@
         receive(JSON.parse(event.data));
       };
       source.addEventListener("reset", () => receive({ reset: true }));
+      const mine = source;
+      source.onerror = () => {
+        // The browser connects again by itself, but not after a refusal (a proxy whose server restarts, say).
+        if (mine.readyState === EventSource.CLOSED && mine === source) setTimeout(() => mine === source && open(topics, after), 5000);
+      };
     };
     document.addEventListener("visibilitychange", () => (document.hidden ? source?.close() : subscribe(true)));
     return open;

@@ -60,7 +60,8 @@ class LiveSite:
                 child.wait(STOP_SECONDS)
 
     def log(self, name: str) -> str:
-        return (self.logs / f"{name}.log").read_text(errors="replace")
+        path = self.logs / f"{name}.log"
+        return path.read_text(errors="replace") if path.exists() else ""
 
     def revive(self) -> None:
         """Starts again what an earlier test killed."""
@@ -171,7 +172,7 @@ def _is_expected(error: str) -> bool:
     """Answers of 4xx and 5xx are what some tests ask for, streams end when a program is killed, and whoever goes to
     another page calls off what the last one was still asking for.
     """
-    called_off = error.startswith(("htmx:sendAbort", "htmx:afterRequest"))
+    called_off = error.startswith(("htmx:sendAbort", "htmx:sendError", "htmx:afterRequest"))
     return called_off or error.startswith("Failed to load resource") or "net::ERR" in error
 
 

@@ -13,7 +13,7 @@ from tests import factories
 from tests.browser.plugin import LiveSite, sign_in
 
 if TYPE_CHECKING:
-    from playwright.sync_api import BrowserContext, Page
+    from playwright.sync_api import BrowserContext, Page, Route
 
 pytestmark = [pytest.mark.browser, pytest.mark.services]
 
@@ -66,6 +66,58 @@ def test_eight_tabs_are_all_live(page: "Page", context: "BrowserContext", job: J
     for tab in tabs:
         tab.bring_to_front()
         tab.locator("[data-live-field=done]", has_text="77").wait_for()
+
+
+@pytest.fixture(params=["one stream for all tabs", "a stream of its own"])
+def any_page(page: "Page", request: pytest.FixtureRequest) -> "Page":
+    """Browsers without shared workers (on Android, say) have a stream for each page."""
+    if request.param == "a stream of its own":
+        page.add_init_script("delete window.SharedWorker")
+    return page
+
+
+def test_stream_that_was_cut_comes_back_and_brings_what_was_missed(
+    any_page: "Page", job: Job, live_site: LiveSite
+) -> None:
+    page = any_page
+    sign_in(page, "root")
+    page.goto(f"/jobs/{job.pk}/")
+    page.evaluate("window.sameDocument = true")
+    tell(job, done=100, total=1000, unit="items")
+    page.locator("[data-live-field=done]", has_text="100").wait_for()
+    live_site.kill("web")
+    Job.objects.filter(pk=job.pk).update(progress_done=480)
+    tell(job, done=480, total=1000, unit="items")
+    live_site.start("web")
+    live_site.wait_until_it_answers()
+    page.locator("[data-live-field=done]", has_text="480").wait_for()
+    Job.objects.filter(pk=job.pk).update(state="succeeded", ended_at=timezone.now(), progress_done=1000)
+    tell(job, state="succeeded")
+    page.locator(".badge", has_text="Succeeded").wait_for()
+    assert page.evaluate("window.sameDocument") is True
+
+
+def test_stream_that_a_proxy_refused_is_opened_again(
+    page: "Page", context: "BrowserContext", job: Job
+) -> None:
+    """An answer that is no stream ends an EventSource for good: the browser does not try again by itself."""
+    refused: list[str] = []
+
+    def answer(route: "Route") -> None:
+        if refused:
+            route.continue_()
+            return
+        refused.append(route.request.url)
+        route.fulfill(status=502, body="the server restarts")
+
+    page.add_init_script("delete window.SharedWorker")
+    context.route("**/events/**", answer)
+    sign_in(page, "root")
+    page.goto(f"/jobs/{job.pk}/")
+    Job.objects.filter(pk=job.pk).update(progress_done=480)
+    tell(job, done=480, total=1000, unit="items")
+    page.locator("[data-live-field=done]", has_text="480").wait_for()
+    assert refused
 
 
 def test_page_shows_the_truth_after_a_reload_without_script(
