@@ -6,13 +6,17 @@ remote is somebody else's: only https is spoken, nothing is asked for, and what 
 
 import contextlib
 import os
+import posixpath
 import re
 import shutil
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+from typing import IO
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -25,6 +29,10 @@ from images.secrets import masked_text
 FETCH_SECONDS = 900
 LOOK_SECONDS = 0.2
 SIZE_EVERY_SECONDS = 2.0
+MOST_OUTPUT = 200_000  # of what git writes, and of .gitmodules
+MOST_SUBMODULES = 50
+DEEPEST = 5  # submodules of submodules
+PIECE_BYTES = 64 * 1024
 REF = re.compile(r"^(?!-)(?!.*\.\.)[\w./+@-]{1,200}$")
 
 
@@ -40,7 +48,7 @@ def address_check(url: str) -> None:
 
 @contextlib.contextmanager
 def fetched(url: str, ref: str, check: Callable[[], None], say: Callable[[str], None]) -> Iterator[Members]:
-    """The files of a branch, tag or commit (the default branch when empty) while the block lasts.
+    """The files of a branch, tag or commit (the default branch when empty), submodules included, while the block lasts.
 
     `check` is called again and again and may raise to end the fetch. Raises UserError git_*,
     context_too_large.
@@ -53,37 +61,26 @@ def fetched(url: str, ref: str, check: Callable[[], None], say: Callable[[str], 
         raise UserError("git_no_program")
     Path(settings.SPOOL_DIR).mkdir(mode=0o700, parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="git-", dir=settings.SPOOL_DIR) as name:
-        folder = Path(name)
-        git = _Git(program, folder, url)
-        git.run(["init", "--quiet", "--bare", str(folder / "repository")], check, 60)
-        # Attributes of the repository must not leave files out: docker's own client takes all.
-        attributes = folder / "repository" / "info" / "attributes"
-        attributes.parent.mkdir(exist_ok=True)
-        attributes.write_text("* -export-ignore -export-subst\n")
-        say(f"git fetch --depth 1 {url} {ref or 'HEAD'}")
-        fetch = [
-            "fetch",
-            "--quiet",
-            "--depth",
-            "1",
-            "--no-tags",
-            "--no-recurse-submodules",
-            "--",
-            url,
-            ref or "HEAD",
-        ]
-        git.run(["-C", str(folder / "repository"), *fetch], check, FETCH_SECONDS, ref)
-        say(
-            git.run(
-                ["-C", str(folder / "repository"), "log", "-1", "--format=%H %cI", "FETCH_HEAD"], check, 60
-            )
-        )
-        yield lambda: git.members(folder / "repository")
+        git = _Git(program, Path(name), check, say)
+        repositories = git.fetch_all(_Source(url, ref))
+        yield lambda: chain.from_iterable(git.members(*each) for each in repositories)
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """What is fetched, and the folder of the context that its files belong in."""
+
+    url: str
+    ref: str
+    prefix: str = ""
+    depth: int = 0  # of submodules inside each other
 
 
 class _Git:
-    def __init__(self, program: str, folder: Path, url: str) -> None:
-        self._program, self._folder, self._url = program, folder, url
+    def __init__(
+        self, program: str, folder: Path, check: Callable[[], None], say: Callable[[str], None]
+    ) -> None:
+        self._program, self._folder, self._check, self._say = program, folder, check, say
         schemes = "https:file" if settings.GIT_ALLOWS_FILES else "https"
         self._environment = {
             "PATH": os.environ.get("PATH", os.defpath), "HOME": str(folder), "LC_ALL": "C",
@@ -95,7 +92,78 @@ class _Git:
             if value := os.environ.get(name):
                 self._environment[name] = value
 
-    def run(self, arguments: list[str], check: Callable[[], None], seconds: float, ref: str = "") -> str:
+    def fetch_all(self, source: _Source) -> list[tuple[Path, str]]:
+        """The repository and those it refers to: where each was fetched to, and the prefix of its files."""
+        done: list[tuple[Path, str]] = []
+        waiting = [source]
+        while waiting:
+            each = waiting.pop(0)
+            if each.depth > DEEPEST or len(done) > MOST_SUBMODULES:
+                raise UserError("git_submodules", url=source.url, most=str(MOST_SUBMODULES))
+            repository = self._folder / f"repository-{len(done)}"
+            self._fetch(repository, each)
+            done.append((repository, each.prefix))
+            waiting += self._submodules(repository, each)
+        return done
+
+    def _fetch(self, repository: Path, source: _Source) -> None:
+        self._run(source, ["init", "--quiet", "--bare", str(repository)], 60)
+        # Attributes of the repository must not leave files out: docker's own client takes all.
+        attributes = repository / "info" / "attributes"
+        attributes.parent.mkdir(exist_ok=True)
+        attributes.write_text("* -export-ignore -export-subst\n")
+        self._say(f"git fetch --depth 1 {source.url} {source.ref or 'HEAD'}")
+        options = ["--quiet", "--depth", "1", "--no-tags", "--no-recurse-submodules"]
+        self._in(repository, source, "fetch", *options, "--", source.url, source.ref or "HEAD")
+        self._say(self._in(repository, source, "log", "-1", "--format=%H %cI", "FETCH_HEAD"))
+
+    def _submodules(self, repository: Path, source: _Source) -> list[_Source]:
+        """A commit holds the path of each submodule and the commit that belongs there; .gitmodules says where from."""
+        paths = dict(self._links(repository))
+        found = []
+        for settings_of in self._listed(repository, source).values() if paths else ():
+            path, url = settings_of.get("path", ""), _resolved(source.url, settings_of.get("url", ""))
+            if path not in paths:
+                continue
+            try:
+                address_check(url)
+            except UserError:
+                raise UserError("git_submodule", url=source.url, path=path, submodule=url[:300]) from None
+            prefix = f"{source.prefix}{path.strip('/')}/"
+            found.append(_Source(url, paths[path], prefix, source.depth + 1))
+        return found
+
+    def _listed(self, repository: Path, source: _Source) -> dict[str, dict[str, str]]:
+        """What .gitmodules says, by section; nothing where there is none: then the path stays an empty folder."""
+        found: dict[str, dict[str, str]] = {}
+        with contextlib.suppress(UserError):
+            blob = "FETCH_HEAD:.gitmodules"
+            listed = self._in(repository, source, "config", "--null", "--blob", blob, "--list")
+            for entry in listed.split("\0"):
+                name, _, value = entry.partition("\n")
+                section, _, key = name.rpartition(".")
+                if section.startswith("submodule."):
+                    found.setdefault(section, {})[key] = value
+        return found
+
+    def _links(self, repository: Path) -> Iterator[tuple[str, str]]:
+        """The path and the commit of each submodule."""
+        command = [self._program, "-C", str(repository), "ls-tree", "-r", "-z", "FETCH_HEAD"]
+        with subprocess.Popen(
+            command, env=self._environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        ) as process:  # fmt: skip
+            assert process.stdout
+            for entry in _split(process.stdout, b"\0"):
+                if entry.startswith(b"160000 commit "):
+                    facts, _, path = entry.partition(b"\t")
+                    yield path.decode(errors="replace"), facts.split()[2].decode()
+
+    def _in(self, repository: Path, source: _Source, *arguments: str) -> str:
+        seconds = FETCH_SECONDS if arguments[0] == "fetch" else 60
+        return self._run(source, ["-C", str(repository), *arguments], seconds)
+
+    def _run(self, source: _Source, arguments: list[str], seconds: float) -> str:
         """Runs git to its end; its output. Ends it when `check` raises, the time is over, or it grows too big."""
         with (self._folder / "output").open("w+b") as output:
             process = subprocess.Popen(
@@ -103,23 +171,23 @@ class _Git:
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
             )  # fmt: skip
             try:
-                self._wait(process, check, seconds)
+                self._wait(source, process, seconds)
             finally:
                 if process.poll() is None:
                     _end(process)
             output.seek(0)
-            text = masked_text(output.read(20_000).decode(errors="replace").strip())
+            text = masked_text(output.read(MOST_OUTPUT).decode(errors="replace").strip())
         if process.returncode:
-            raise self._failure(text, ref)
+            raise _failure(source, text)
         return text
 
-    def _wait(self, process: subprocess.Popen[bytes], check: Callable[[], None], seconds: float) -> None:
+    def _wait(self, source: _Source, process: subprocess.Popen[bytes], seconds: float) -> None:
         give_up_at, look_at = time.monotonic() + seconds, 0.0
         while process.poll() is None:
-            check()
+            self._check()
             now = time.monotonic()
             if now > give_up_at:
-                raise UserError("git_timeout", url=self._url, seconds=f"{seconds:g}")
+                raise UserError("git_timeout", url=source.url, seconds=f"{seconds:g}")
             if now > look_at:
                 look_at = now + SIZE_EVERY_SECONDS
                 if _size(self._folder) > settings.CONTEXT_LIMIT_BYTES:
@@ -127,13 +195,10 @@ class _Git:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(LOOK_SECONDS)
 
-    def _failure(self, text: str, ref: str) -> UserError:
-        low = text.lower()
-        code = next((code for code, signs in _SIGNS if any(sign in low for sign in signs)), "git_failed")
-        return UserError(code, raw=text[:4000], url=self._url, ref=ref or "HEAD")
-
-    def members(self, repository: Path) -> Iterator[Member]:
-        command = [self._program, "-C", str(repository), "archive", "--format=tar", "FETCH_HEAD"]
+    def members(self, repository: Path, prefix: str) -> Iterator[Member]:
+        command = [
+            self._program, "-C", str(repository), "archive", "--format=tar", f"--prefix={prefix}", "FETCH_HEAD",
+        ]  # fmt: skip
         with subprocess.Popen(
             command, env=self._environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL, start_new_session=True,
@@ -147,12 +212,34 @@ class _Git:
                     _end(process)
 
 
+def _failure(source: _Source, text: str) -> UserError:
+    low = text.lower()
+    code = next((code for code, signs in _SIGNS if any(sign in low for sign in signs)), "git_failed")
+    return UserError(code, raw=text[:4000], url=source.url, ref=source.ref or "HEAD")
+
+
+def _resolved(parent: str, url: str) -> str:
+    """ "../lib.git" is meant from the repository that names it; see gitmodules(5)."""
+    if not url.startswith(("./", "../")):
+        return url
+    parts = urlsplit(parent)
+    return parts._replace(path=posixpath.normpath(posixpath.join(parts.path, url))).geturl()
+
+
+def _split(stream: IO[bytes], separator: bytes) -> Iterator[bytes]:
+    rest = b""
+    while piece := stream.read(PIECE_BYTES):
+        *whole, rest = (rest + piece).split(separator)
+        yield from whole
+
+
 _SIGNS = (
     ("git_ref_missing", ("couldn't find remote ref", "not our ref", "upload-pack: not our ref")),
     ("git_refused", ("authentication failed", "could not read username", "could not read password", "error: 403",
                      "error: 401")),
     ("git_not_found", ("not found", "does not exist", "does not appear to be a git repository",
                        "no such file or directory", "error: 404")),
+    ("git_tls", ("certificate verif", "ssl certificate problem", "server certificate")),
     ("git_unreachable", ("could not resolve host", "failed to connect", "connection refused", "timed out",
                          "network is unreachable", "connection reset", "unable to access")),
     ("disk_full", ("no space left on device",)),

@@ -140,6 +140,11 @@ BUILDS: dict[str, Problem] = {
         _("Check the address; send the files of a private repository as an archive."),
     ),
     "git_not_found": Problem(_("There is no repository at %(url)s."), "", _("Check the address.")),
+    "git_tls": Problem(
+        _("The certificate of %(url)s is not trusted by Drydock's worker."),
+        _("It is signed by a CA of your own, or has expired."),
+        _("Name your CA's file in GIT_SSL_CAINFO where the workers run, or send the files as an archive."),
+    ),
     "git_unreachable": Problem(
         _("The machine of %(url)s can not be reached from Drydock's worker."),
         _("The name is misspelt, the machine is down, or a firewall is in between."),
@@ -149,6 +154,16 @@ BUILDS: dict[str, Problem] = {
         _("%(url)s was not fetched within %(seconds)s seconds."),
         _("The repository is very large, or the machine is slow."),
         _("Try again, or send the files as an archive."),
+    ),
+    "git_submodule": Problem(
+        _("%(url)s has a submodule at %(path)s that can not be fetched: %(submodule)s."),
+        _("Only what is behind https:// without a password is."),
+        _("Send the files as an archive, with the submodule in it."),
+    ),
+    "git_submodules": Problem(
+        _("%(url)s has more than %(most)s submodules, or they are nested too deep."),
+        "",
+        _("Send the files as an archive."),
     ),
     "git_failed": Problem(_("git could not fetch %(url)s."), "", _("Its own words below say why.")),
 }
