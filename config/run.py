@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from images.models import User
 
 FIRST_PORT, PORTS = 8000, 20
+PODMAN_SOCKET = Path("/run/podman/podman.sock")  # the one that belongs to root
 
 
 class CannotRun(Exception):
@@ -180,9 +181,14 @@ def first_host() -> list[str]:
 
 
 def engine_socket() -> Path | None:
-    """The engine's socket that this user may use: Docker's, rootless Docker's, Podman's."""
+    """The engine's socket that this user may use: Docker's, rootless Docker's, rootless Podman's, Podman's."""
     runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}")
-    places = [Path("/var/run/docker.sock"), runtime / "docker.sock", runtime / "podman" / "podman.sock"]
+    places = [
+        Path("/var/run/docker.sock"),
+        runtime / "docker.sock",
+        runtime / "podman" / "podman.sock",
+        PODMAN_SOCKET,
+    ]
     return next((path for path in places if path.is_socket() and os.access(path, os.R_OK | os.W_OK)), None)
 
 

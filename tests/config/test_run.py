@@ -267,6 +267,14 @@ def test_engine_of_this_machine_is_the_first_host(podman_socket: Path) -> None:
     assert Host.objects.count() == 1
 
 
+def test_podman_of_root_is_found_where_there_is_no_other(
+    podman_socket: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(run, "PODMAN_SOCKET", podman_socket)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    assert run.engine_socket() == podman_socket
+
+
 @pytest.mark.django_db
 def test_where_hosts_are_known_none_is_added(podman_socket: Path) -> None:
     factories.make_admin()

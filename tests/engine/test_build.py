@@ -113,12 +113,13 @@ LABEL own=1
 """
 
 
+@pytest.mark.parametrize("builder", ["buildkit", "classic"])
 def test_build_of_stages_with_arguments_labels_and_several_tags(
-    engine: PrivateEngine, host: Host, person: User
+    engine: PrivateEngine, host: Host, person: User, builder: str
 ) -> None:
     job = built(
         host, person, dockerfile_text=STAGES, tags=["shop/api:1", "shop/api:latest", "other/name"],
-        build_args={"VERSION": "7"}, labels={"org.team": "shop"},
+        build_args={"VERSION": "7"}, labels={"org.team": "shop"}, platform="linux/amd64", builder=builder,
     )  # fmt: skip
     assert job.state == JobState.SUCCEEDED, job.error_raw
     assert "said 7" in log(job)
@@ -126,16 +127,20 @@ def test_build_of_stages_with_arguments_labels_and_several_tags(
     assert {reference.name for reference in tags} == {"shop/api:1", "shop/api:latest", "other/name:latest"}
     with engine.client() as api:
         raw: Any = api
-        labels = raw.inspect_image("shop/api:1")["Config"]["Labels"]
-    assert labels == {"own": "1", "org.team": "shop"}
+        document = raw.inspect_image("shop/api:1")
+    assert document["Config"]["Labels"] == {"own": "1", "org.team": "shop"}
+    assert (document["Os"], document["Architecture"]) == ("linux", "amd64")
     copy = Copy.objects.get(host=host, engine_id=job.result["engine_id"])
     assert job.result["image"] == copy.image_id
     assert [layer["bytes"] for layer in job.result["layers"] if "COPY" in layer["by"]] == [len("built 7\n")]
     assert job.result["total_bytes"] == copy.size_bytes == len("built 7\n")
 
 
-def test_target_stage_is_the_one_that_is_built(engine: PrivateEngine, host: Host, person: User) -> None:
-    job = built(host, person, dockerfile_text=STAGES, tags=["shop/api:1"], target="extra")
+@pytest.mark.parametrize("builder", ["buildkit", "classic"])
+def test_target_stage_is_the_one_that_is_built(
+    engine: PrivateEngine, host: Host, person: User, builder: str
+) -> None:
+    job = built(host, person, dockerfile_text=STAGES, tags=["shop/api:1"], target="extra", builder=builder)
     assert job.state == JobState.SUCCEEDED, job.error_raw
     with engine.client() as api:
         raw: Any = api
