@@ -1,5 +1,6 @@
 """What saving, copying and loading images ask for."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -109,7 +110,26 @@ class SaveForm(CopiesForm):
     )  # fmt: skip
 
     def start(self, by: User) -> list[Job]:
-        return [save_start(by=by, copies=self.allowed, gzip=self.cleaned_data["gzip"])]
+        copies = self._of_one_host() or self.allowed
+        return [save_start(by=by, copies=copies, gzip=self.cleaned_data["gzip"])]
+
+    def _of_one_host(self) -> list[Copy]:
+        """The same images on one host that has all of them, the one with most of the chosen copies; else none."""
+        wanted = {copy.image_id for copy in self.allowed}
+        by_host: dict[int, dict[int, Copy]] = {}
+        for copy in [*self.allowed, *self._elsewhere(wanted)]:
+            by_host.setdefault(copy.host_id, {}).setdefault(copy.image_id, copy)
+        chosen = Counter(copy.host_id for copy in self.allowed)
+        whole = [host for host, found in by_host.items() if set(found) == wanted]
+        best = max(whole, key=lambda host: (chosen[host], -host), default=None)
+        return list(by_host[best].values()) if best else []
+
+    def _elsewhere(self, images: set[int]) -> list[Copy]:
+        """Copies of these images on all hosts from which the person may take them."""
+        if len({copy.host_id for copy in self.allowed}) < 2:
+            return []
+        held = Copy.objects.visible_to(self.user, self.source).filter(image__in=images, host__is_enabled=True)
+        return list(held.select_related("host", "image").prefetch_related("references").defer("search_text"))
 
 
 @command

@@ -93,9 +93,9 @@ IMAGES: dict[str, Problem] = {
         _("More than %(most)s images at once are not moved in one go."), "", _("Select fewer, and repeat it.")
     ),
     "save_one_host": Problem(
-        _("An archive holds the images of one host; these are on several."),
+        _("An archive holds the images of one host, and no host has all of these."),
         "",
-        _("Select copies of one host, or make one archive for each host."),
+        _("Make one archive for each host, or copy what is missing to one of them first."),
     ),
     "image_partial": Problem(
         _("%(host)s holds only a part of %(subject)s, so it can not be moved."),

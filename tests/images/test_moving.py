@@ -81,6 +81,23 @@ def test_archive_is_of_one_host(ada: User) -> None:
     assert refused.value.code == "save_one_host"
 
 
+def test_images_of_several_hosts_are_saved_from_one_that_has_them_all(ada: User, group: HostGroup) -> None:
+    first, second, hidden = (factories.make_host(name, groups=(group,)) for name in ("a", "b", "c"))
+    hidden.groups.clear()
+    images = [factories.make_image(), factories.make_image()]
+    one = factories.make_copy(first, "api:1", image=images[0])
+    other = factories.make_copy(second, "web:1", image=images[1])
+    for n, image in enumerate(images):
+        factories.make_copy(hidden, f"hidden:{n}", image=image)
+    sent = {"copies": f"{one.pk},{other.pk}"}
+    refused = signed_in(ada).post("/commands/save/", sent)
+    assert "no host has all of these" in refused.content.decode(), "of those she may take them from"
+    factories.make_copy(second, "api:one", image=images[0])
+    assert signed_in(ada).post("/commands/save/", sent).status_code == 302
+    job = Job.objects.get()
+    assert (job.host, sorted(job.parameters["names"])) == (second, ["api:one", "web:1"])
+
+
 @pytest.mark.parametrize("command", ["save", "copy"])
 def test_image_that_is_there_in_part_is_refused(ada: User, command: str) -> None:
     copy = factories.make_copy(
