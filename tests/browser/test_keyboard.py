@@ -18,7 +18,7 @@ PRESSES = 60  # more than there are stops before anything that these tests look 
 @pytest.fixture(autouse=True)
 def fleet(live_site: LiveSite, page: "Page") -> None:
     """Three images on a host that is left alone, and the fleet list open before an admin."""
-    host = factories.make_host("prod-1", is_enabled=False)
+    host = factories.make_host("prod-1")
     for name in ("shop/api:1.0", "shop/api:2.0", "shop/web:3.0"):
         factories.make_copy(host, name)
     factories.make_admin("root")

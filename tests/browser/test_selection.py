@@ -18,7 +18,7 @@ pytestmark = pytest.mark.browser
 @pytest.fixture(autouse=True)
 def fleet(live_site: LiveSite, page: "Page") -> None:
     """A page and a bit of images of a host that is left alone."""
-    host = factories.make_host("prod-1", is_enabled=False)
+    host = factories.make_host("prod-1")
     for number in range(PAGE_SIZE + 3):
         factories.make_copy(host, f"shop/app{number:03}:1")
     Host.objects.update(image_count=PAGE_SIZE + 3)
