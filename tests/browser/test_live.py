@@ -83,6 +83,7 @@ def test_stream_that_was_cut_comes_back_and_brings_what_was_missed(
     sign_in(page, "root")
     page.goto(f"/jobs/{job.pk}/")
     page.evaluate("window.sameDocument = true")
+    Job.objects.filter(pk=job.pk).update(progress_done=100)
     tell(job, done=100, total=1000, unit="items")
     page.locator("[data-live-field=done]", has_text="100").wait_for()
     live_site.kill("web")
