@@ -11,11 +11,14 @@ PIECE_BYTES = 16 * 1024
 
 
 class Way:
-    """`slow_bytes` a second when it is not 0; `cut` is how many more requests that hold `sign` are cut off."""
+    """`slow_bytes` a second when it is not 0; `cut` is how many more requests that hold `sign` are cut off.
+
+    With `cut_after` connections are cut in the middle instead, whenever so many bytes have passed since the last.
+    """
 
     def __init__(self, port: int, target: int) -> None:
         self.host, self.target = f"127.0.0.1:{port}", target
-        self.slow_bytes, self.cut, self.sign = 0, 0, b""
+        self.slow_bytes, self.cut, self.sign, self.cut_after = 0, 0, b"", 0
         self.cut_count = self.passed_bytes = self.open_count = 0
         self._lock = threading.Lock()
 
@@ -39,7 +42,7 @@ class Way:
     def _pass_on(self, source: socket.socket, target: socket.socket, is_request: bool) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(PIECE_BYTES):
-                if is_request and self._is_cut(data):
+                if self._is_cut(data, is_request):
                     for end in (source, target):
                         end.shutdown(socket.SHUT_RDWR)
                     return
@@ -50,10 +53,12 @@ class Way:
         with contextlib.suppress(OSError):
             target.shutdown(socket.SHUT_RDWR)
 
-    def _is_cut(self, data: bytes) -> bool:
+    def _is_cut(self, data: bytes, is_request: bool) -> bool:
         with self._lock:
-            if self.cut <= 0 or self.sign not in data:
+            is_due = self.passed_bytes >= self.cut_after if self.cut_after else is_request and self.sign in data
+            if self.cut <= 0 or not is_due:
                 return False
+            self.passed_bytes = 0
             self.cut -= 1
             self.cut_count += 1
             return True

@@ -13,7 +13,7 @@ from docker.errors import APIError
 from images import access
 from images.budget import budget_check, lacking_bytes, over_budget
 from images.commands.load import names_loaded
-from images.engine import archive, read
+from images.engine import archive, quiet, read
 from images.engine.client import Connection, Engine, translated
 from images.engine.failures import refused
 from images.errors import UserError
@@ -153,7 +153,7 @@ def _moved(
     """Lets the stream through; what the target says it has loaded."""
     moving.phase("sending")
     to_target = translated(Connection.of(context.host), ENGINE_SECONDS)
-    with archive.Watch(source, target) as watch, to_target:
+    with quiet.Watch(source, target) as watch, to_target:
         pieces = moving.counted(_from_source(source, names, source_host), watch.note)
         lines = archive.load(target, _then_unpacking(pieces, moving), host=context.host.name)
         return names_loaded(context, lines, watch)

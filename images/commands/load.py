@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from images import archives
 from images.budget import budget_check, over_budget
-from images.engine import archive
+from images.engine import archive, quiet
 from images.engine.archive import Loaded
 from images.job_context import JobContext
 from images.jobs import job_start
@@ -45,7 +45,7 @@ def carry_out(context: JobContext) -> dict[str, Any]:
     """Takes the upload from the relay and feeds the engine; what it loaded is in the result."""
     parameters, engine, host = context.job.parameters, context.engine, context.host
     moving = Moving(context, "waiting", parameters["size_bytes"], file=parameters["file"])
-    with worker_end(Receiver(context.job.pk)) as relay, archive.Watch(engine) as watch:
+    with worker_end(Receiver(context.job.pk)) as relay, quiet.Watch(engine) as watch:
         await_attention(relay, context.check, BEGIN_SECONDS)
         relay.check = attended(relay, context.check)
         moving.phase("sending")
@@ -57,14 +57,14 @@ def carry_out(context: JobContext) -> dict[str, Any]:
     return {"bytes": moving.done_bytes} | came(host, engine, names) | over_budget(host)
 
 
-def _until_end(relay: Receiver, moving: Moving, watch: archive.Watch) -> Iterator[bytes]:
+def _until_end(relay: Receiver, moving: Moving, watch: quiet.Watch) -> Iterator[bytes]:
     yield from moving.counted(relay, watch.note)
     relay.confirm()
     moving.all_moved()
     moving.phase("unpacking")
 
 
-def names_loaded(context: JobContext, lines: Iterable[Loaded], watch: archive.Watch) -> list[str]:
+def names_loaded(context: JobContext, lines: Iterable[Loaded], watch: quiet.Watch) -> list[str]:
     """Follows what the engine says while it unpacks; the references and IDs that it loaded."""
     names: list[str] = []
     for line in lines:

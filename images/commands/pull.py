@@ -130,6 +130,7 @@ def _pull_once(context: JobContext, registry: Any) -> Layers:
         subject=parameters["reference"],
         host=context.host.name,
         registry=parse(parameters["repository"]).registry,
+        patience=layers.patience,
     )
     with contextlib.closing(lines):
         for line in lines:

@@ -4,6 +4,7 @@ import contextlib
 import time
 import uuid
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
@@ -23,6 +24,7 @@ from images.remote_tags import tag_told
 
 ATTEMPTS = 3  # what the registry has by then it keeps
 PAUSE_SECONDS = 2.0
+SLOW_BYTES_PER_SECOND = 100_000
 DEADLINE_SECONDS = 6 * 3600
 
 
@@ -86,6 +88,14 @@ def _pushed(context: JobContext, registry: Registry | None) -> Layers:
     raise AssertionError("not reached")
 
 
+def _patience(context: JobContext, layers: Layers) -> float:
+    """Podman says nothing at all while it uploads: it gets the time that a slow line would take."""
+    if context.host.engine_kind != "podman":
+        return layers.patience()
+    sizes = Copy.objects.filter(host=context.host, engine_id=context.job.parameters["engine_id"])
+    return layers.patience() + sum(sizes.values_list("size_bytes", flat=True)) / SLOW_BYTES_PER_SECOND
+
+
 def _push_once(context: JobContext, registry: Registry | None) -> Layers:
     parameters, layers = context.job.parameters, Layers()
     context.draw(lambda: {"layers": layers.as_json()})
@@ -97,6 +107,7 @@ def _push_once(context: JobContext, registry: Registry | None) -> Layers:
         subject=parameters["reference"],
         host=context.host.name,
         registry=parse(parameters["repository"]).registry,
+        patience=partial(_patience, context, layers),
     )
     with contextlib.closing(lines):
         for line in lines:

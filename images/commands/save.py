@@ -6,7 +6,7 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 
 from images import archives
-from images.engine import archive
+from images.engine import archive, quiet
 from images.errors import UserError
 from images.job_context import JobContext
 from images.jobs import job_start
@@ -57,7 +57,7 @@ def carry_out(context: JobContext) -> dict[str, Any]:
         await_attention(relay, context.check, BEGIN_SECONDS)
         relay.check = attended(relay, context.check)
         moving.phase("saving")
-        with archive.Watch(engine) as watch:
+        with quiet.Watch(engine) as watch:
             pieces = archive.save(engine, parameters["names"], host=context.host.name)
             _send(relay, moving.counted(pieces, watch.note), is_gzip=parameters["gzip"])
         relay.finish()

@@ -1,27 +1,24 @@
 """`docker save` and `docker load` as streams: archives out of an engine and into one, and who hangs is noticed.
 
-docker-py's own calls wait for ever and drop errors that come in the stream; these do neither.
+docker-py's own calls wait for ever and drop errors that come in the stream; these do neither. A graph driver writes
+the whole archive to its disk before it sends the first byte, and unpacks after it took the last: quiet for minutes is
+no fault. So they are used inside a `quiet.Watch`.
 """
 
 import contextlib
 import re
-import threading
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import requests
 from docker.errors import APIError, NotFound
 
 from images.engine.client import CONNECT_SECONDS, Engine
+from images.engine.quiet import ANSWER_SECONDS
 from images.engine.stream import check_status, json_lines
 from images.errors import UserError
 
-# A graph driver writes the whole archive to its disk before it sends the first byte, and unpacks after it took
-# the last: quiet for minutes is no fault. So a quiet engine is asked whether it still answers.
-QUIET_SECONDS = 20.0
-ANSWER_SECONDS = 10.0
 _SEND_SECONDS = 900.0  # for one piece to be taken by a disk that is slow
 _READ_BYTES = 256 * 1024
 
@@ -144,54 +141,3 @@ def tag(engine: Engine, engine_id: str, reference: str) -> None:
     """Gives an image one more name. Raises docker.errors.APIError."""
     repository, _, name = reference.rpartition(":")
     engine.api.tag(engine_id, repository, name)
-
-
-class Watch:
-    """Used around a transfer: asks engines that have been quiet whether they still answer, and cuts them if not.
-
-    `note` is called for each piece that moves. On leaving, the fault replaces the error that the cut gave rise to.
-    """
-
-    def __init__(self, *engines: Engine) -> None:
-        self.fault: UserError | None = None
-        self.fault_at: Engine | None = None
-        self._engines = engines
-        self._ended = threading.Event()
-        self._at = time.monotonic()
-        self._thread = threading.Thread(target=self._run, name="transfer-watch", daemon=True)
-
-    def note(self) -> None:
-        self._at = time.monotonic()
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        self._ended.set()
-        if self.fault and error:
-            raise self.fault from error
-
-    def _run(self) -> None:
-        while not self._ended.wait(min(1.0, QUIET_SECONDS)):
-            if time.monotonic() - self._at < QUIET_SECONDS:
-                continue
-            for engine in self._engines:
-                if not self._is_alive(engine):
-                    return
-            self.note()
-
-    def _is_alive(self, engine: Engine) -> bool:
-        try:
-            engine.ping(ANSWER_SECONDS)
-        except (UserError, APIError) as error:
-            if self._ended.is_set():
-                return False
-            self.fault_at = engine
-            self.fault = (
-                error if isinstance(error, UserError) else UserError("unexpected", raw=str(error)[:500])
-            )
-            for each in self._engines:
-                each.cut()
-            return False
-        return True

@@ -6,8 +6,6 @@ for without a limit while the engine answers to pings beside it.
 
 import contextlib
 import json
-import threading
-import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,13 +15,10 @@ from docker.errors import APIError
 from images.engine.build_failures import build_failure
 from images.engine.buildkit import Malformed, told
 from images.engine.client import CONNECT_SECONDS, Engine
+from images.engine.quiet import Watch
 from images.engine.steps import Line, Steps
 from images.engine.stream import json_lines
 from images.errors import UserError
-
-PING_EVERY_SECONDS = 30.0  # of silence
-PING_SECONDS = 10.0
-MOST_MISSED = 2  # a busy engine may miss one
 
 TRACE, IMAGE_ID = "moby.buildkit.trace", "moby.image.id"
 
@@ -71,10 +66,10 @@ def build(
     `context` is a tar archive, sent as it is made; what it raises passes. Raises UserError build_*, registry_*,
     disk_full, engine_too_old; host_timeout when the engine stops answering, host_gone when it goes away.
     """
-    with BuildWatch(engine, host) as watch:
+    with Watch(engine) as watch:
         error = ""
         for line in _answer(engine, request, watch.seen(context), steps, host):
-            watch.touch()
+            watch.note()
             if error := str(line.get("error") or (line.get("errorDetail") or {}).get("message") or ""):
                 break
             steps.image_id = _image_id(line) or steps.image_id
@@ -125,57 +120,3 @@ def _image_id(line: Mapping[str, Any]) -> str:
     aux = line.get("aux")
     found = str(aux.get("ID") or "") if isinstance(aux, Mapping) else ""
     return f"sha256:{found}" if found and ":" not in found else found
-
-
-class BuildWatch:
-    """Pings the engine while the build is silent; one that hangs is cut off, and said to hang."""
-
-    def __init__(self, engine: Engine, host: str) -> None:
-        self._engine, self._host = engine, host
-        self._last = time.monotonic()
-        self._ended = threading.Event()
-        self._error: UserError | None = None
-        self._thread = threading.Thread(target=self._run, name="build-watch", daemon=True)
-
-    def __enter__(self) -> "BuildWatch":
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        self._ended.set()
-        if self._error and isinstance(error, Exception):
-            raise self._error from error
-
-    def touch(self) -> None:
-        self._last = time.monotonic()
-
-    def seen(self, body: Iterable[bytes]) -> Iterator[bytes]:
-        for chunk in body:
-            self.touch()
-            yield chunk
-
-    def _run(self) -> None:
-        missed = 0
-        while not self._ended.wait(min(PING_EVERY_SECONDS, 1.0)):
-            if time.monotonic() - self._last < PING_EVERY_SECONDS:
-                missed = 0
-                continue
-            try:
-                self._engine.ping(PING_SECONDS)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the engine did not answer
-                missed += 1
-                if missed >= MOST_MISSED and not self._ended.is_set():
-                    self._give_up(error)
-                    return
-            else:
-                missed = 0
-                self.touch()
-
-    def _give_up(self, error: Exception) -> None:
-        address = self._engine.connection.address
-        self._error = (
-            error
-            if isinstance(error, UserError)
-            else UserError("host_timeout", address=address, seconds=f"{PING_SECONDS:g}")
-        )
-        self._engine.cut()

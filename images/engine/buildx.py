@@ -25,10 +25,11 @@ from django.conf import settings
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from images.engine import child, scratch
-from images.engine.build import BuildRequest, BuildWatch
+from images.engine.build import BuildRequest
 from images.engine.build_failures import build_failure
 from images.engine.buildkit import Log, Status, Told, Vertex, Warned
 from images.engine.client import Connection, Engine
+from images.engine.quiet import Watch
 from images.engine.steps import Line, Steps
 from images.errors import UserError
 
@@ -65,9 +66,9 @@ def build(
     """
     if program() is None:
         raise UserError("buildx_missing")
-    with BuildWatch(engine, host) as watch, _running(engine, request, secrets) as run:
+    with Watch(engine) as watch, _running(engine, request, secrets) as run:
         for document in run.documents(watch.seen(context)):
-            watch.touch()
+            watch.note()
             if lines := [line for piece in told(document) for line in steps.take(piece)]:
                 yield lines
         steps.image_id, words = run.image_id(), steps.hide(run.last_words)

@@ -5,23 +5,26 @@ docker-py's own calls drop errors that come in the stream and wait for ever; the
 
 import contextlib
 import re
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import requests
 from docker.auth import encode_header
 from docker.errors import APIError
-from urllib3.exceptions import ReadTimeoutError
 
 from images.engine.client import CONNECT_SECONDS, Engine
 from images.engine.failures import failure, refused
+from images.engine.quiet import Watch
 from images.engine.stream import check_status, json_lines
 from images.errors import UserError
 
-# An engine tells at least every second how far it is; this long without a word and the registry, or it, hangs.
+# An engine tells at least every second how far it is; this long without a word and the registry hangs.
 SILENT_SECONDS = 120.0
-PING_SECONDS = 5.0
+# It downloads three layers at a time and uploads five, of all transfers together: the others' layers wait in silence.
+QUEUED_SECONDS = 1800.0
+
+Patience = Callable[[], float]
+"""For how many seconds the registry may say nothing, as things stand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +67,16 @@ def pull(
     subject: str = "",
     host: str = "",
     registry: str = "",
+    patience: Patience = lambda: SILENT_SECONDS,
 ) -> Generator[Line]:
     """Has the engine pull; `tag` may be a digest, empty means every tag. Ends when all is there; closing it cancels.
 
-    Raises UserError as `failures.failure` tells it. When nothing is heard for SILENT_SECONDS: registry_silent
-    where the engine itself still answers, else host_timeout.
+    Raises UserError as `failures.failure` tells it; registry_silent when nothing was heard for longer than `patience`,
+    host_timeout when the engine itself does not answer any more.
     """
     parameters = {"fromImage": repository, "tag": tag or None, "platform": platform or None}
-    yield from _transfer(
-        engine, "/images/create", parameters, credentials, subject=subject, host=host, registry=registry
-    )
+    about = {"subject": subject, "host": host, "registry": registry}
+    yield from _transfer(engine, "/images/create", parameters, credentials, patience, about)
 
 
 def push(
@@ -85,61 +88,48 @@ def push(
     subject: str = "",
     host: str = "",
     registry: str = "",
+    patience: Patience = lambda: SILENT_SECONDS,
 ) -> Generator[Line]:
     """Has the engine push one tag; closing it cancels. Raises UserError as `pull` does."""
+    about = {"subject": subject, "host": host, "registry": registry}
     # An engine refuses a push without the header, also where no account is needed.
-    yield from _transfer(
-        engine,
-        f"/images/{repository}/push",
-        {"tag": tag},
-        credentials,
-        subject=subject,
-        host=host,
-        registry=registry,
-    )
+    yield from _transfer(engine, f"/images/{repository}/push", {"tag": tag}, credentials, patience, about)
 
 
 def _transfer(
-    engine: Engine, path: str, parameters: dict[str, Any], credentials: Credentials | None, **about: str
+    engine: Engine,
+    path: str,
+    parameters: dict[str, Any],
+    credentials: Credentials | None,
+    patience: Patience,
+    about: Mapping[str, str],
 ) -> Generator[Line]:
+    def verdict(quiet_seconds: float) -> UserError | None:
+        limit = patience()
+        return UserError("registry_silent", seconds=f"{limit:g}", **about) if quiet_seconds > limit else None
+
     api = engine.api
     headers = credentials.header() if credentials else NO_ACCOUNT
-    try:
-        response = api._post(
-            api._url(path),
-            params=parameters,
-            headers=headers,
-            stream=True,
-            timeout=(CONNECT_SECONDS, SILENT_SECONDS),
-        )
-        check_status(api, response)
-    except APIError as error:
-        raise refused(error, **about) from error
-    except requests.ReadTimeout as error:
-        # Engines answer a pull with nothing at all until the registry has told them something.
-        raise _silence(engine, error, about) from error
-    # An engine whose answer nobody reads goes on; closing the connection ends what it does.
-    with contextlib.closing(response):
-        for line in _heard(engine, response, about):
-            if text := _error(line):
-                raise failure(text, **about)
-            yield _line(line)
-
-
-def _heard(engine: Engine, response: Any, about: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-    """The lines; silence of an engine that still answers when asked is the registry's silence."""
-    try:
-        yield from json_lines(response)
-    except requests.ConnectionError as error:  # what docker-py's library makes of a read that took too long
-        if not isinstance(error.args[0] if error.args else None, ReadTimeoutError):
-            raise
-        raise _silence(engine, error, about) from error
-
-
-def _silence(engine: Engine, error: Exception, about: Mapping[str, str]) -> UserError:
-    """Whose silence it is. Raises host_timeout when the engine does not answer either."""
-    engine.ping(PING_SECONDS)
-    return UserError("registry_silent", raw=str(error), seconds=f"{SILENT_SECONDS:g}", **about)
+    with Watch(engine, verdict=verdict) as watch:
+        try:
+            # Engines answer a pull with nothing at all until the registry has told them something.
+            response = api._post(
+                api._url(path),
+                params=parameters,
+                headers=headers,
+                stream=True,
+                timeout=(CONNECT_SECONDS, None),
+            )
+            check_status(api, response)
+        except APIError as error:
+            raise refused(error, **about) from error
+        # An engine whose answer nobody reads goes on; closing the connection ends what it does.
+        with contextlib.closing(response):
+            for line in json_lines(response):
+                watch.note()
+                if text := _error(line):
+                    raise failure(text, **about)
+                yield _line(line)
 
 
 def _error(line: Mapping[str, Any]) -> str:
@@ -180,6 +170,7 @@ class Layer:
     done_bytes: int = 0
     total_bytes: int = 0
     extracted_bytes: int = 0
+    is_queued: bool = False  # the engine is busy with others and has not begun with it
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -208,7 +199,7 @@ class Layers:
             self._whole(line)
             return False
         layer = self.layers.setdefault(line.layer, Layer(line.layer))
-        layer.state = state
+        layer.state, layer.is_queued = state, line.text.lower() == "waiting"
         if state in ("downloading", "pushing"):
             layer.done_bytes = line.done_bytes
             layer.total_bytes = max(line.total_bytes, layer.total_bytes, line.done_bytes)
@@ -218,6 +209,12 @@ class Layers:
         if state in ("verifying", "downloaded", "extracting", "done"):
             layer.done_bytes = layer.total_bytes
         return True
+
+    def patience(self) -> float:
+        """For how long silence is no fault of the registry, in seconds."""
+        open_layers = [layer for layer in self.layers.values() if layer.state not in ENDED]
+        is_queued = bool(open_layers) and all(layer.is_queued for layer in open_layers)
+        return QUEUED_SECONDS if is_queued else SILENT_SECONDS
 
     def ended(self) -> None:
         """All went well: Podman (5.8) says "Download complete" of a layer and nothing after it."""

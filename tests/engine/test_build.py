@@ -26,7 +26,7 @@ from config.demo.engines import PrivateEngine
 from config.demo.images import Image, Layer
 from images import jobs, uploads
 from images.commands.build import build_start
-from images.engine import build as engine_build
+from images.engine import quiet
 from images.errors import UserError
 from images.jobs import job_cancel, job_carry_out
 from images.models import Copy, Host, Job, JobState, Reference, Registry, Upload, User
@@ -530,8 +530,8 @@ def test_cancel_ends_the_build_in_the_engine(
 def asleep(host: Host, person: User, text: str = SLEEP, **options: Any) -> Iterator[Job]:
     """A build whose step sleeps; it has ended when the block has. Silence counts as hanging after half a second."""
     with (
-        mock.patch.object(engine_build, "PING_EVERY_SECONDS", 0.5),
-        mock.patch.object(engine_build, "PING_SECONDS", 0.5),
+        mock.patch.object(quiet, "QUIET_SECONDS", 0.5),
+        mock.patch.object(quiet, "ANSWER_SECONDS", 0.5),
     ):
         [job] = build_start(by=person, hosts=[host], network="none", dockerfile_text=text, **options)
         thread = threading.Thread(target=closing(job_carry_out), args=(job.pk,))

@@ -14,7 +14,7 @@ from config.demo import images as demo
 from config.demo.engines import PrivateEngine
 from config.demo.images import Image, Layer
 from images.commands.copy import copy_again, copy_start
-from images.engine import archive
+from images.engine import quiet
 from images.errors import UserError
 from images.jobs import job_cancel, job_carry_out
 from images.models import Copy, Host, HostGroup, Job, JobState, User
@@ -176,8 +176,8 @@ def test_engine_that_is_killed_in_the_middle_is_named(
 def test_engine_that_hangs_is_noticed_and_named(
     engine: PrivateEngine, target: PrivateEngine, which: str, code: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archive, "QUIET_SECONDS", 1.0)
-    monkeypatch.setattr(archive, "ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr(quiet, "QUIET_SECONDS", 1.0)
+    monkeypatch.setattr(quiet, "ANSWER_SECONDS", 1.0)
     source, host = filled(engine, BIG), registered(target.address)
     [job] = begun(source, [host], "big:1")
     thread = in_background(job)

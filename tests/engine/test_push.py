@@ -151,7 +151,7 @@ def test_hung_engine_is_not_taken_for_a_hung_registry(
     engine: PrivateEngine, hung_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("images.engine.transfer.SILENT_SECONDS", 2.0)
-    monkeypatch.setattr("images.engine.transfer.PING_SECONDS", 1.0)
+    monkeypatch.setattr("images.engine.quiet.ANSWER_SECONDS", 1.0)
     name = f"127.0.0.1:{hung_port}/shop/api:1"
     host = holding(engine, name)
     timer = threading.Timer(1.0, engine.pause)

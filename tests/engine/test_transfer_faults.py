@@ -99,6 +99,26 @@ def test_pull_that_is_cut_off_is_tried_again(engine: PrivateEngine, way: Way) ->
 
 
 @pytest.mark.usefixtures("pause")
+@pytest.mark.parametrize("kind", ["pull", "push"])
+def test_line_that_is_cut_in_the_middle_of_a_layer_loses_nothing(
+    engine: PrivateEngine, way: Way, kind: str
+) -> None:
+    """Twice, with some megabytes of the layer's twenty on this side and some still to come."""
+    if kind == "pull":
+        job = pull_of(registered(engine.address), in_registry(engine, way.host))
+    else:
+        job = push_of(engine, f"{way.host}/shop/api:1")
+    way.passed_bytes, way.cut_after, way.cut = 0, 5_000_000, 2
+    job = ended(job)
+    assert (job.state, way.cut_count) == (JobState.SUCCEEDED, 2), job.error_raw
+    way.cut_after = 0
+    engine.wipe()
+    job = ended(pull_of(registered(engine.address), f"{way.host}/shop/api:1"))
+    assert job.state == JobState.SUCCEEDED, "what is in the registry is whole"
+    assert job.result["digest"]
+
+
+@pytest.mark.usefixtures("pause")
 def test_pull_that_is_cut_off_again_and_again_is_given_up(engine: PrivateEngine, way: Way) -> None:
     name = in_registry(engine, way.host)
     way.sign, way.cut = b"GET /v2/", 1000
@@ -178,6 +198,39 @@ def test_registry_that_hangs_on_a_pull_is_said(
     job = ended(pull_of(registered(engine.address), f"127.0.0.1:{hung_port}/shop/api:1"))
     assert (job.state, job.error_code) == (JobState.FAILED, "registry_silent")
     assert time.monotonic() - began < 10
+
+
+def test_pull_that_waits_for_another_is_not_taken_for_one_whose_registry_hangs(
+    engine: PrivateEngine, make_registry: MakeRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An engine downloads three layers at a time, of all pulls together; the others' wait without a word."""
+    registry = make_registry()
+    with way_to(registry.port) as way:
+        big, small = f"{way.host}/shop/big:1", f"{registry.host}/shop/small:1"
+        loaded(
+            engine,
+            Image([big], [noise(f"l{n}", 2_000_000) for n in range(3)]),
+            Image([small], [noise("s", 1000)]),
+        )
+        with engine.client() as api:
+            raw: Any = api
+            for name in (big, small):
+                assert not [line for line in raw.push(name, stream=True, decode=True) if "error" in line]
+        engine.wipe()
+        host = registered(engine.address)
+        way.slow_bytes = 300_000
+        monkeypatch.setattr("images.engine.transfer.SILENT_SECONDS", 2.0)
+        first, second = pull_of(host, big), pull_of(host, small)
+        thread = threading.Thread(target=closing(job_carry_out), args=(first.pk,))
+        thread.start()
+        time.sleep(1.5)
+        began = time.monotonic()
+        job = ended(second)
+        assert time.monotonic() - began > 4, "it did not have to wait, so nothing is shown here"
+        assert (job.state, job.error_code) == (JobState.SUCCEEDED, ""), job.error_raw
+        thread.join(30)
+        first.refresh_from_db()
+        assert first.state == JobState.SUCCEEDED, first.error_raw
 
 
 def test_silence_on_a_pull_from_docker_hub_offers_the_mirrors_of_this_host(
