@@ -10,7 +10,9 @@ from collections.abc import Iterable
 from django.db.models import Sum
 
 from images.errors import UserError
-from images.models import Copy, Host, Layer
+from images.models import Copy, Host, Job, JobState, Layer
+
+BRINGING = ("pull", "load", "copy")
 
 
 def budget_check(host: Host, coming_bytes: int, subject: str) -> None:
@@ -21,6 +23,15 @@ def budget_check(host: Host, coming_bytes: int, subject: str) -> None:
             "image_over_budget", host=host.name, subject=subject, budget=_gigabytes(budget),
             used=_gigabytes(host.total_bytes), coming=_gigabytes(coming_bytes),
         )  # fmt: skip
+
+
+def earlier_bring(job: Job) -> int:
+    """What jobs that were asked for earlier still bring to the same host, as far as it is known."""
+    others = Job.objects.filter(
+        host=job.host_id, state=JobState.RUNNING, kind__in=BRINGING, progress_unit="bytes"
+    )
+    left = others.filter(pk__lt=job.pk).values_list("progress_total", "progress_done")
+    return sum(max(total - done, 0) for total, done in left)
 
 
 def over_budget(host: Host) -> dict[str, int]:

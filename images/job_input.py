@@ -37,7 +37,7 @@ LABELS: dict[str, Text] = {
     "no_cache": _("Without the cache"),
     "pull": _("Pull the base image anew"),
     "network": _("Network"),
-    "take_over": _("Taken from another image"),
+    "take_from": _("Taken from another image"),
     "promised_bytes": _("Promised"),
     "above_budget": _("Even above the image budget"),
 }
@@ -47,6 +47,7 @@ HIDDEN: dict[str, frozenset[str]] = {
     "pull": frozenset({"repository", "tag"}),
     "push": frozenset({"repository", "tag", "engine_id"}),
     "tag": frozenset({"repository", "tag", "engine_id"}),
+    "save": frozenset({"images"}),
     "remove": frozenset({"items"}),
     "cleanup": frozenset({"run", "host_run"}),
     # Who sees the host that images went to need not see the one they came from.

@@ -1,12 +1,13 @@
 """What saving, loading and copying images have in common: names, sizes, and what their pages draw."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from django.db.models import Sum
 
 from images import inventory
+from images.engine import read
 from images.engine.client import Engine
 from images.errors import UserError
 from images.job_context import JobContext
@@ -21,6 +22,18 @@ def names_of(copy: Copy) -> list[str]:
     """What `docker save` is asked for: every tag, so that all come along; the ID where there is none."""
     tags = [reference.name for reference in copy.references.all() if reference.tag]
     return tags or [copy.engine_id]
+
+
+def check_unmoved(engine: Engine, engine_id: str, names: Iterable[str]) -> str:
+    """The first of an image's names that is another image's by now; "" when none is.
+
+    Archives are made by name: hours may lie between the click and the turn of a job.
+    """
+    for name in names:
+        found = read.find_image(engine, name)
+        if found and found.engine_id != engine_id:
+            return name
+    return ""
 
 
 def check_movable(copies: Sequence[Copy]) -> None:
@@ -91,6 +104,22 @@ class Moving:
     def all_moved(self) -> None:
         self.total_bytes = self.done_bytes
         self.context.progress(self.done_bytes, self.done_bytes, "bytes")
+
+
+def held_names(engine: Engine) -> dict[str, str]:
+    """The engine ID behind every tag on the host."""
+    return {
+        name: image.engine_id
+        for image in read.list_images(engine)
+        for name in image.references
+        if "@" not in name
+    }
+
+
+def moved_names(engine: Engine, before: Mapping[str, str]) -> dict[str, str]:
+    """The names that were taken from other images since, each with the engine ID it belonged to."""
+    now = held_names(engine)
+    return {name: old for name, old in before.items() if now.get(name, old) != old}
 
 
 def came(host: Host, engine: Engine, names: Sequence[str]) -> dict[str, Any]:

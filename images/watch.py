@@ -80,8 +80,8 @@ class HostWatch(threading.Thread):
         """Follows the host for as long as it can; whatever ends it opens a gap in what is known of use."""
         try:
             self._connect_and_follow()
-        except EngineCut:
-            pass  # it was asked to stop
+        except (EngineCut, Host.DoesNotExist):
+            pass  # it was asked to stop, or the host was removed from Drydock
         except UserError as error:
             with _whatever_the_database_says():
                 hosts.host_failed(self.host, error)

@@ -55,7 +55,9 @@ class Way:
 
     def _is_cut(self, data: bytes, is_request: bool) -> bool:
         with self._lock:
-            is_due = self.passed_bytes >= self.cut_after if self.cut_after else is_request and self.sign in data
+            is_due = (
+                self.passed_bytes >= self.cut_after if self.cut_after else is_request and self.sign in data
+            )
             if self.cut <= 0 or not is_due:
                 return False
             self.passed_bytes = 0

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from docker.errors import APIError
 
 from images import access
-from images.budget import budget_check, lacking_bytes, over_budget
+from images.budget import budget_check, earlier_bring, lacking_bytes, over_budget
 from images.commands.load import names_loaded
 from images.engine import archive, quiet, read
 from images.engine.client import Connection, Engine, translated
@@ -26,6 +26,9 @@ from images.moving import (
     archive_bytes,
     came,
     check_movable,
+    check_unmoved,
+    held_names,
+    moved_names,
     names_of,
     subject_of,
 )
@@ -89,16 +92,24 @@ def carry_out(context: JobContext) -> dict[str, Any]:
     if source_host is None:
         raise UserError("copy_no_source")
     moving = Moving(context, "comparing", parameters["about_bytes"], is_about=True)
+    before = held_names(target)
     with _said_of_whom(source_host, host):
         source = context.other_engine(source_host)
         missing, here, tagged = _compared(context, source, target)
         if missing and not parameters.get("above_budget"):
             lacking = lacking_bytes(source_host, [image["id"] for image in parameters["images"]], host)
-            budget_check(host, lacking, context.job.subject)
+            host.refresh_from_db(fields=["total_bytes"])
+            budget_check(host, lacking + earlier_bring(context.job), context.job.subject)
         moved = _moved(context, source, target, missing, moving, source_host) if missing else []
     moving.all_moved()
     result = came(host, target, list(dict.fromkeys([*tagged, *moved, *here])))
-    return result | {"bytes": moving.done_bytes, "here": here, "tagged": tagged} | over_budget(host)
+    result |= {
+        "bytes": moving.done_bytes,
+        "here": here,
+        "tagged": tagged,
+        "moved": moved_names(target, before),
+    }
+    return result | over_budget(host)
 
 
 def _compared(context: JobContext, source: Engine, target: Engine) -> tuple[list[str], list[str], list[str]]:
@@ -109,6 +120,8 @@ def _compared(context: JobContext, source: Engine, target: Engine) -> tuple[list
         engine_id = _same_there(context.host, source, target, image["id"])
         names = [name for name in image["names"] if not name.startswith("sha256:")]
         if engine_id is None:
+            if moved := check_unmoved(source, image["id"], image["names"]):
+                raise UserError("copy_source_gone", subject=moved)
             missing += image["names"]
             continue
         for name in names:
@@ -161,8 +174,15 @@ def _moved(
 
 def _from_source(source: Engine, names: Sequence[str], host: Host) -> Iterator[bytes]:
     """A fault of the source surfaces in the target's request, and must not be taken for one of the target."""
-    with translated(Connection.of(host), ENGINE_SECONDS):
-        yield from archive.save(source, names)
+    try:
+        with translated(Connection.of(host), ENGINE_SECONDS):
+            yield from archive.save(source, names)
+    except UserError as error:
+        if error.code != "disk_full":
+            raise
+        # Its name is for those who may see that host.
+        logger.warning("%s, the source of a copy, has no room for an archive: %s", host, error.raw)
+        raise UserError("copy_source_full") from error
 
 
 def _then_unpacking(pieces: Iterable[bytes], moving: Moving) -> Iterator[bytes]:

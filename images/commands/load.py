@@ -13,7 +13,7 @@ from images.engine.archive import Loaded
 from images.job_context import JobContext
 from images.jobs import job_start
 from images.models import Host, Job, Permission, User
-from images.moving import BEGIN_SECONDS, DEADLINE_SECONDS, Moving, came
+from images.moving import BEGIN_SECONDS, DEADLINE_SECONDS, Moving, came, held_names, moved_names
 from images.operations import operation
 from images.relay import Receiver, attended, await_attention, worker_end
 
@@ -45,6 +45,7 @@ def carry_out(context: JobContext) -> dict[str, Any]:
     """Takes the upload from the relay and feeds the engine; what it loaded is in the result."""
     parameters, engine, host = context.job.parameters, context.engine, context.host
     moving = Moving(context, "waiting", parameters["size_bytes"], file=parameters["file"])
+    before = held_names(engine)
     with worker_end(Receiver(context.job.pk)) as relay, quiet.Watch(engine) as watch:
         await_attention(relay, context.check, BEGIN_SECONDS)
         relay.check = attended(relay, context.check)
@@ -54,7 +55,8 @@ def carry_out(context: JobContext) -> dict[str, Any]:
         names = names_loaded(context, lines, watch)
         for _piece in pieces:  # an engine may be content before the padding at the archive's end
             pass
-    return {"bytes": moving.done_bytes} | came(host, engine, names) | over_budget(host)
+    told = {"bytes": moving.done_bytes, "moved": moved_names(engine, before)}
+    return told | came(host, engine, names) | over_budget(host)
 
 
 def _until_end(relay: Receiver, moving: Moving, watch: quiet.Watch) -> Iterator[bytes]:

@@ -9,23 +9,22 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 
 from images import inventory
-from images.budget import budget_check, over_budget
+from images.budget import budget_check, earlier_bring, over_budget
 from images.engine import read
 from images.engine.failures import RETRIED
 from images.engine.transfer import Layers, pull
 from images.errors import UserError
 from images.job_context import JobContext
 from images.jobs import job_start
-from images.models import Host, Job, Permission, Reference, User
+from images.models import Copy, Host, Job, Permission, User
 from images.operations import operation
 from images.references import parse
-from images.registries import credentials_of, registry_for
+from images.registries import credentials_of, registry_for, spellings
 from images.remote_tags import tag_told
 
 ATTEMPTS = 3  # a registry that cuts the line is asked again; what has come stays
 PAUSE_SECONDS = 2.0
 DEADLINE_SECONDS = 6 * 3600
-_COPY = ("copy__image_id", "copy__engine_id")
 
 
 def pull_start(
@@ -79,9 +78,10 @@ def carry_out(context: JobContext) -> dict[str, Any]:
         raise UserError("all_tags_unsupported", host=host.name)
     before = _held(context)
     layers = _pulled(context, registry)
+    now = _held(context)
     if parameters["tag"] and not layers.digest:
         found = read.find_image(engine, parameters["reference"])
-        layers.digest = read.digest_here(found, parameters["repository"])
+        layers.digest = read.digest_here(found, spellings(parameters["repository"]))
     names = [parameters["reference"]]
     if not parameters["tag"]:
         names = [joined(parameters["repository"], tag) for tag in layers.tags]
@@ -89,19 +89,26 @@ def carry_out(context: JobContext) -> dict[str, Any]:
     inventory.recount(host)
     if parameters["tag"] and layers.digest:
         tag_told(parameters["reference"], layers.digest)
-    came = _what_came(host, names, before)
+    came = _what_came(host, before, {name: now[name] for name in names if name in now})
     return {"digest": layers.digest, "references": names} | came | over_budget(host)
 
 
 def _held(context: JobContext) -> dict[str, str]:
-    """The engine ID behind each name that the pull may move."""
+    """The engine ID behind each name that the pull may move, by the name as it was asked for.
+
+    Engines write it otherwise: "docker.io/library/redis:7" is Docker's "redis:7", and with Podman it is vice versa.
+    """
     parameters, engine = context.job.parameters, context.engine
     if parameters["tag"]:
         found = read.find_image(engine, parameters["reference"])
         return {parameters["reference"]: found.engine_id} if found else {}
-    below = f"{parameters['repository']}:"
-    images = read.list_images(engine)
-    return {name: image.engine_id for image in images for name in image.references if name.startswith(below)}
+    held: dict[str, str] = {}
+    below = tuple(f"{spelling}:" for spelling in spellings(parameters["repository"]))
+    for image in read.list_images(engine):
+        for name in image.references:
+            if name.startswith(below):
+                held[joined(parameters["repository"], name.rpartition(":")[2])] = image.engine_id
+    return held
 
 
 def _pulled(context: JobContext, registry: Any) -> Layers:
@@ -119,7 +126,7 @@ def _pulled(context: JobContext, registry: Any) -> Layers:
 
 
 def _pull_once(context: JobContext, registry: Any) -> Layers:
-    parameters, layers = context.job.parameters, Layers()
+    parameters, layers, checked = context.job.parameters, Layers(), 0
     context.draw(lambda: {"layers": layers.as_json()})
     lines = pull(
         context.engine,
@@ -137,24 +144,28 @@ def _pull_once(context: JobContext, registry: Any) -> Layers:
             if not layers.take(line) and line.text:
                 context.log(f"{line.layer}: {line.text}" if line.layer else line.text)
             context.progress(layers.done_bytes, layers.total_bytes, "bytes")
-            _check_budget(context, layers)
+            if layers.total_bytes > checked:
+                checked = layers.total_bytes
+                _check_budget(context, checked)
     layers.ended()
     return layers
 
 
-def _check_budget(context: JobContext, layers: Layers) -> None:
+def _check_budget(context: JobContext, coming_bytes: int) -> None:
     """Ends the pull as soon as what comes is known to be too much: an engine tells a layer's size when it begins."""
-    if not context.job.parameters.get("above_budget"):
-        budget_check(context.host, layers.total_bytes, context.job.parameters["reference"])
+    host = context.host
+    if host.image_budget_bytes and not context.job.parameters.get("above_budget"):
+        host.refresh_from_db(fields=["total_bytes"])
+        coming_bytes += earlier_bring(context.job)
+        budget_check(host, coming_bytes, context.job.parameters["reference"])
 
 
-def _what_came(host: Host, names: list[str], before: dict[str, str]) -> dict[str, Any]:
+def _what_came(host: Host, before: dict[str, str], now: dict[str, str]) -> dict[str, Any]:
     """The image, where it is one, and what the names belonged to before, where that was another."""
-    rows = Reference.objects.filter(host=host, name__in=names)
-    now = {name: (image, engine_id) for name, image, engine_id in rows.values_list("name", *_COPY)}
-    moved = {name: before[name] for name, (_, there) in now.items() if before.get(name, there) != there}
-    told: dict[str, Any] = {"replaced": moved.get(names[0], "")} if len(names) == 1 else {"moved": moved}
+    moved = {name: before[name] for name, there in now.items() if before.get(name, there) != there}
+    told: dict[str, Any] = {"replaced": next(iter(moved.values()), "")} if len(now) == 1 else {"moved": moved}
     if len(set(now.values())) == 1:
-        [(image, engine_id)] = set(now.values())
+        [engine_id] = set(now.values())
+        image = Copy.objects.filter(host=host, engine_id=engine_id).values_list("image_id", flat=True).first()
         told |= {"image": image, "engine_id": engine_id, "was_here": set(before.values()) == {engine_id}}
     return told

@@ -17,6 +17,7 @@ from images.moving import (
     Moving,
     archive_bytes,
     check_movable,
+    check_unmoved,
     file_name,
     names_of,
     subject_of,
@@ -35,6 +36,7 @@ def save_start(*, by: User, copies: Sequence[Copy], gzip: bool = False) -> Job:
         raise UserError("save_one_host")
     parameters = {
         "names": list(dict.fromkeys(name for copy in copies for name in names_of(copy))),
+        "images": [{"id": copy.engine_id, "names": names_of(copy)} for copy in copies],
         "file": file_name(copies, is_gzip=gzip),
         "gzip": gzip,
         "about_bytes": archive_bytes(copies),
@@ -53,6 +55,9 @@ def carry_out(context: JobContext) -> dict[str, Any]:
     parameters, engine = context.job.parameters, context.engine
     with worker_end(Sender(context.job.pk)) as relay:
         relay.wipe()
+        for image in parameters["images"]:
+            if moved := check_unmoved(engine, image["id"], image["names"]):
+                raise UserError("reference_moved", subject=moved, host=context.host.name)
         moving = Moving(context, "waiting", parameters["about_bytes"], file=parameters["file"], is_about=True)
         await_attention(relay, context.check, BEGIN_SECONDS)
         relay.check = attended(relay, context.check)

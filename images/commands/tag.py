@@ -21,23 +21,31 @@ from images.registries import spellings
 def tag_start(*, by: User, copies: Iterable[Copy], reference: str, take_over: bool = False) -> list[Job]:
     """One job for each copy, all of one batch. The caller has checked the permission to tag on every host.
 
-    Without a tag it is `latest`. Unless `take_over`, a tag that names another image by then stays where it is.
+    Without a tag it is `latest`. With `take_over` it is taken from the image that has it now; one that has it by then
+    and not now keeps it.
     Raises InvalidReferenceError.
     """
     repository, tag = tag_parts(reference)
     name, batch = f"{repository}:{tag}", uuid.uuid4()
-    parameters = {"reference": name, "repository": repository, "tag": tag, "take_over": take_over}
+    parameters = {"reference": name, "repository": repository, "tag": tag}
     return [
         job_start(
             kind="tag",
             host=copy.host,
             by=by,
-            parameters=parameters | {"engine_id": copy.engine_id},
+            parameters=parameters
+            | {"engine_id": copy.engine_id, "take_from": _holders(copy, name) if take_over else []},
             batch=batch,
             subject=name,
         )
         for copy in copies
     ]
+
+
+def _holders(copy: Copy, reference: str) -> list[str]:
+    """Whom the name is taken from knowingly; from anybody who has it later it is not."""
+    others = {other.engine_id for other in tag_holders([copy.host], reference)} - {copy.engine_id}
+    return sorted(others)
 
 
 def tag_parts(reference: str) -> tuple[str, str]:
@@ -62,7 +70,7 @@ def carry_out(context: JobContext) -> dict[str, Any]:
     parameters, engine, host = context.job.parameters, context.engine, context.host
     reference, engine_id = parameters["reference"], parameters["engine_id"]
     before = read.find_image(engine, reference)
-    if before and before.engine_id != engine_id and not parameters["take_over"]:
+    if before and before.engine_id not in {engine_id, *parameters.get("take_from", ())}:
         raise UserError("tag_taken", subject=reference, host=host.name)
     engine_tag(engine, engine_id, parameters["repository"], parameters["tag"], host=host.name)
     inventory.images_refresh(host, [engine_id, reference], engine)

@@ -1,6 +1,6 @@
 """Reads an engine: who it is, what it holds. One request each, unless said otherwise."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -117,13 +117,14 @@ def find_image(engine: Engine, name: str) -> ImageSummary | None:
     )
 
 
-def digest_here(image: ImageSummary | None, repository: str) -> str:
-    """Under which digest an image came from this repository; empty when it has none or several.
+def digest_here(image: ImageSummary | None, repositories: Iterable[str]) -> str:
+    """Under which digest an image came from this repository, as it may be spelt; empty when it has none or several.
 
     Podman (5.4, 5.8) does not say it at the end of a pull.
     """
-    prefix, names = f"{repository}@", image.references if image else ()
-    found = {name.removeprefix(prefix) for name in names if name.startswith(prefix)}
+    spelt = set(repositories)
+    parts = [name.partition("@") for name in (image.references if image else ())]
+    found = {digest for repository, _, digest in parts if digest and repository in spelt}
     return found.pop() if len(found) == 1 else ""
 
 

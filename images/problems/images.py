@@ -63,7 +63,7 @@ IMAGES: dict[str, Problem] = {
     "reference_moved": Problem(
         _("%(subject)s names another image on %(host)s by now."),
         _("The tag was moved, or an image was pulled over it, after this was asked for."),
-        _("Look at what it names now, and push that if it is meant."),
+        _("Look at what it names now, and choose that if it is meant."),
     ),
     "image_not_found": Problem(
         _("There is no %(subject)s."),
@@ -119,6 +119,11 @@ IMAGES: dict[str, Problem] = {
         _("%(subject)s is not on the host any more that it was to come from."),
         _("It was removed or its tag was moved since the page was made."),
         _("Reload the page and choose again."),
+    ),
+    "copy_source_full": Problem(
+        _("The disk of the host that the images come from is full."),
+        _("Its engine writes an archive to its own disk before it sends it."),
+        _("Free space there, or choose the images on another host that has them."),
     ),
     "copy_source_lost": Problem(
         _("The connection to the host that the images come from was lost."),

@@ -88,6 +88,26 @@ def test_what_was_saved_and_loaded_is_the_same_image(
     assert load.progress_done == load.progress_total == len(content)
 
 
+def test_name_that_was_moved_before_its_turn_came_is_not_saved(engine: PrivateEngine, ada: Person) -> None:
+    host = filled(engine, API, WEB)
+    job = ada.save(find(host, "shop/api:1"))
+    with engine.client() as api:
+        api.tag("shop/web:2", "shop/api", "1", force=True)
+    assert ada.http.get(f"/transfers/{job.pk}/").status_code >= 400
+    job = until(job)
+    assert (job.state, job.error_code) == (JobState.FAILED, "reference_moved"), job.error_raw
+
+
+def test_names_that_a_load_takes_from_other_images_are_told(engine: PrivateEngine, ada: Person) -> None:
+    host = filled(engine, Image(["shop/api:1"], [noise("older", 100_000)]))
+    older, content = find(host, "shop/api:1").engine_id, archive(API)
+    [load] = ada.load([host], len(content))
+    assert ada.upload(load, content).status_code == 200
+    assert until(load).result["moved"] == {"shop/api:1": older}
+    page = ada.http.get(f"/jobs/{load.pk}/").text
+    assert f"shop/api:1 belonged to {older[7:19]} before." in page
+
+
 def test_several_images_go_into_one_archive_and_share_their_layers(
     engine: PrivateEngine, ada: Person
 ) -> None:
@@ -284,7 +304,7 @@ def test_redis_keeps_nothing(engine: PrivateEngine, ada: Person, redis_url: str)
 def test_job_row_names_no_more_than_it_must(engine: PrivateEngine, ada: Person) -> None:
     host = filled(engine, WEB)
     job = Job.objects.get(pk=ada.save(find(host, "shop/web:2")).pk)
-    assert set(job.parameters) == {"names", "file", "gzip", "about_bytes"}
+    assert set(job.parameters) == {"names", "images", "file", "gzip", "about_bytes"}
     until(job, phase="waiting")
     assert ada.post(f"/jobs/{job.pk}/cancel/").status_code == 302
     assert until(job).state == JobState.CANCELLED

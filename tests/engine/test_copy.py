@@ -1,5 +1,6 @@
 """Copying from engine to engine, and what happens when one of the two goes away."""
 
+import shutil
 import subprocess
 import tempfile
 import threading
@@ -15,7 +16,7 @@ from config.demo.engines import PrivateEngine
 from config.demo.images import Image, Layer
 from images.commands.copy import copy_again, copy_start
 from images.engine import quiet
-from images.errors import UserError
+from images.errors import UserError, explain
 from images.jobs import job_cancel, job_carry_out
 from images.models import Copy, Host, HostGroup, Job, JobState, User
 from tests import factories
@@ -207,6 +208,48 @@ def test_cancel_cuts_both(engine: PrivateEngine, target: PrivateEngine) -> None:
     assert not tags(target)
     assert engine.ping()
     assert target.ping()
+
+
+def test_name_that_was_moved_on_the_source_meanwhile_is_not_copied(
+    engine: PrivateEngine, target: PrivateEngine
+) -> None:
+    """The archive is made by name, and would hold what nobody chose."""
+    source, host = filled(engine, API, WEB), registered(target.address)
+    [job] = begun(source, [host], "shop/api:1")
+    with engine.client() as api:
+        api.tag("shop/web:2", "shop/api", "1", force=True)
+    job_carry_out(job.pk)
+    job = Job.objects.get(pk=job.pk)
+    assert (job.state, job.error_code, job.error_values) == (
+        JobState.FAILED, "copy_source_gone", {"subject": "shop/api:1"},
+    )  # fmt: skip
+    assert not tags(target)
+
+
+def test_names_that_a_copy_takes_from_other_images_are_told(
+    engine: PrivateEngine, target: PrivateEngine
+) -> None:
+    loaded(target, Image(["shop/api:1", "other:1"], [noise("older", 100_000)]))
+    source, host = filled(engine, API), registered(target.address)
+    older = find(host, "shop/api:1").engine_id
+    job = copied(source, host, "shop/api:1")
+    assert job.state == JobState.SUCCEEDED, job.error_raw
+    assert job.result["moved"] == {"shop/api:1": older}
+    assert tags(target) == {"shop/api:1", "shop/api:latest", "other:1"}
+
+
+def test_full_disk_of_the_source_is_not_said_of_the_target(
+    target: PrivateEngine, small_disk: Callable[[], PrivateEngine]
+) -> None:
+    """A graph driver writes the whole archive to its own disk before it sends it."""
+    small = small_disk()
+    loaded(small, Image(["shop/big:1"], [noise("big", 50_000_000)]))
+    with (small.directory / "filler").open("wb") as filler:
+        filler.write(bytes(shutil.disk_usage(small.directory).free - 30_000_000))
+    source, host = registered(small.address), registered(target.address)
+    job = copied(source, host, "shop/big:1")
+    assert (job.state, job.error_code, job.error_raw) == (JobState.FAILED, "copy_source_full", "")
+    assert explain(job.error_code, job.error_values).remedy
 
 
 def test_disk_that_fills_up_is_said(engine: PrivateEngine, small_disk: Callable[[], PrivateEngine]) -> None:

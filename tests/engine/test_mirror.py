@@ -13,7 +13,7 @@ from images.commands.pull import pull_start
 from images.engine import read
 from images.engine.client import Connection, open_engine
 from images.jobs import job_carry_out
-from images.models import Copy, JobState
+from images.models import Copy, Host, Job, JobState
 from tests import factories
 from tests.engine.freed import registered
 from tests.registry import PrivateRegistry
@@ -39,10 +39,25 @@ def test_image_of_docker_hub_comes_from_the_hosts_mirror(
     with open_engine(Connection.of(host)) as opened:
         hosts.host_reached(host, read.info(opened))
     assert host.registry_mirrors == [f"http://{mirror.host}/"]
-    [job] = pull_start(by=factories.make_user(), hosts=[host], reference="something:1")
-    job_carry_out(job.pk)
-    job.refresh_from_db()
+    job = pulled(host, "something:1")
     assert job.state == JobState.SUCCEEDED, job.error_raw
     assert job.result["digest"] == hub.digest("library/something", "1")
     assert job.result["mirrors"] == [f"http://{mirror.host}/"]
     assert Copy.objects.get(host=host).name == "something:1"
+    copy = Copy.objects.get(host=host)
+    for spelling in ("something:1", "library/something:1", "docker.io/library/something:1"):
+        result = pulled(host, spelling).result
+        assert (result["image"], result["was_here"], result["replaced"]) == (copy.image_id, True, ""), (
+            spelling
+        )
+    with mirrored.client() as client:
+        older = demo.load(client, Image(["older:1"], [Layer("older", 1000)]))["older:1"]
+        client.tag("older:1", "something", "1", force=True)
+    result = pulled(host, "docker.io/library/something:1").result
+    assert (result["image"], result["replaced"]) == (copy.image_id, older)
+
+
+def pulled(host: Host, reference: str) -> Job:
+    [job] = pull_start(by=factories.make_user(), hosts=[host], reference=reference)
+    job_carry_out(job.pk)
+    return Job.objects.get(pk=job.pk)

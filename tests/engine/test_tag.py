@@ -12,6 +12,7 @@ from config.demo.images import Image, Layer
 from images.commands.tag import tag_start
 from images.jobs import job_carry_out
 from images.models import AuditEntry, Copy, Host, Job, JobState, Reference
+from images.retry import job_retry
 from tests import factories
 from tests.engine.freed import registered
 
@@ -67,6 +68,22 @@ def test_name_of_another_image_is_taken_only_when_that_was_said(engine: PrivateE
     assert job.result["replaced"] == before["shop/api:1"]
     assert set(names(host).values()) == {before["shop/api:2"]}
     assert Copy.objects.get(host=host, engine_id=before["shop/api:1"]).is_dangling
+
+
+def test_name_that_somebody_else_has_by_now_is_not_taken_by_trying_again(engine: PrivateEngine) -> None:
+    """Whom it was taken from was said once: that is no leave to take it from a third image later."""
+    host = holding(engine, "shop/api:1", "shop/api:2", "shop/api:3")
+    before = names(host)
+    job = tagged(host, "shop/api:2", "shop/api:1", take_over=True)
+    with engine.client() as client:
+        client.tag("shop/api:3", "shop/api", "1", force=True)
+    again = job_retry(by=factories.make_admin(), job=job)
+    job_carry_out(again.pk)
+    again.refresh_from_db()
+    assert (again.state, again.error_code) == (JobState.FAILED, "tag_taken")
+    with engine.client() as client:
+        api: Any = client
+        assert api.inspect_image("shop/api:1")["Id"] == before["shop/api:3"]
 
 
 def test_image_that_is_gone_is_said(engine: PrivateEngine) -> None:

@@ -90,7 +90,7 @@ class TestTag:
         job = Job.objects.get()
         assert (job.kind, job.subject) == ("tag", "shop/api:stable")
         assert job.parameters["engine_id"] == copy.engine_id
-        assert job.parameters["take_over"] is False
+        assert job.parameters["take_from"] == []
 
     def test_digest_is_no_name(self, client: Client, operator: User, copy: Copy) -> None:
         text = self.post(client, copy, reference="shop/api@sha256:" + "a" * 64)
@@ -106,7 +106,7 @@ class TestTag:
         assert f'value="{value}"' in text
         assert not Job.objects.exists()
         assert self.post(client, copy, reference="shop/api:2", take_over=value) == "started"
-        assert Job.objects.get().parameters["take_over"] is True
+        assert Job.objects.get().parameters["take_from"] == [other.engine_id]
 
     def test_answer_to_one_question_is_none_to_another(
         self, client: Client, operator: User, copy: Copy
