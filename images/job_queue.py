@@ -41,7 +41,7 @@ def line_of(pk: int, kind: str, host_id: int) -> Line:
 
 def has_room(host: Host, limit: str) -> bool:
     """Whether the host takes one more job under this limit; exact only while its row is locked."""
-    running = Job.objects.filter(host=host, state=JobState.RUNNING, kind__in=kinds_under(limit))
+    running = Job.objects.at(host.pk).filter(state=JobState.RUNNING, kind__in=kinds_under(limit))
     return running.count() < _most(host, limit)
 
 
@@ -68,13 +68,14 @@ def ready_jobs(queue: str) -> list[int]:
     return [job.pk for job in _Now(Job.objects.filter(queue=queue)).ready()]
 
 
-def next_in_line(job: Job) -> int | None:
-    """The job to be woken now that this one has ended; None when nothing waits for its place."""
+def next_in_line(job: Job) -> list[int]:
+    """The jobs to be woken now that this one has ended; one for each place that it leaves and somebody waits for."""
     limit = limit_of(job.kind)
     if not limit:
-        return None
-    waiting = Job.objects.filter(host=job.host_id, state=JobState.QUEUED, kind__in=kinds_under(limit))
-    return waiting.order_by("id").values_list("pk", flat=True).first()
+        return []
+    waiting = Job.objects.filter(state=JobState.QUEUED, kind__in=kinds_under(limit)).order_by("id")
+    found = (waiting.at(host).values_list("pk", flat=True).first() for host in job.host_ids)
+    return list(dict.fromkeys(pk for pk in found if pk))
 
 
 class _Now:
@@ -82,18 +83,30 @@ class _Now:
 
     def __init__(self, jobs: "QuerySet[Job]") -> None:
         rows = jobs.filter(state=JobState.QUEUED).order_by("id")
-        values = rows.values_list("pk", "kind", "host_id", "created_by", "host__state")[:LOOKED_AT]
-        self.waiting = [
-            Waiting(pk, line_of(pk, kind, host), person, is_silent=state == HostState.OFFLINE)
-            for pk, kind, host, person, state in values
+        values = rows.values_list("pk", "kind", "host_id", "source_id", "created_by", "host__state")[
+            :LOOKED_AT
         ]
+        self.waiting = [
+            Waiting(
+                pk, line_of(pk, kind, host), person, is_silent=state == HostState.OFFLINE,
+                source=line_of(pk, kind, source) if source else None,
+            )
+            for pk, kind, host, source, person, state in values
+        ]  # fmt: skip
 
     @cached_property
     def running(self) -> list[tuple[Line, str, Person]]:
         """The line, queue and person of every running job: no more than there are threads."""
+        return [(line, queue, person) for line, _, queue, person in self._running]
+
+    @cached_property
+    def _running(self) -> list[tuple[Line, Line | None, str, Person]]:
         rows = Job.objects.filter(state=JobState.RUNNING).order_by()
-        values = rows.values_list("pk", "kind", "host_id", "queue", "created_by")
-        return [(line_of(pk, kind, host), queue, person) for pk, kind, host, queue, person in values]
+        values = rows.values_list("pk", "kind", "host_id", "source_id", "queue", "created_by")
+        return [
+            (line_of(pk, kind, host), line_of(pk, kind, source) if source else None, queue, person)
+            for pk, kind, host, source, queue, person in values
+        ]
 
     @cached_property
     def served(self) -> list[tuple[datetime, Line, str, Person]]:
@@ -111,7 +124,7 @@ class _Now:
     @cached_property
     def free(self) -> dict[Line, int]:
         """How many more jobs each limited line takes."""
-        lines = {job.line for job in self.waiting if job.line[1]}
+        lines = {line for job in self.waiting for line in (job.line, job.source) if line and line[1]}
         limits = sorted({limit for _, limit, _ in lines})
         if not limits:
             return {}
@@ -121,9 +134,10 @@ class _Now:
             for pk, *values in rows
             for limit, most in zip(limits, values, strict=True)
         }
-        for line, _, _ in self.running:
-            if line in free:
-                free[line] -= 1
+        for line, source, _, _ in self._running:
+            for each in (line, source):
+                if each in free:
+                    free[each] -= 1
         return free
 
     def load(self, *, line: Line | None = None, queue: str = "") -> Load:

@@ -53,6 +53,7 @@ def job_start(
     batch: uuid.UUID | None = None,
     subject: str = "",
     retry_of: Job | None = None,
+    source: Host | None = None,
     secrets: Mapping[str, str] | None = None,
 ) -> Job:
     """Makes the row and wakes a worker after the commit. The caller has checked permissions.
@@ -64,6 +65,7 @@ def job_start(
         job = Job.objects.create(
             kind=kind,
             host=host,
+            source=source,
             created_by=by,
             queue=operation.queue,
             parameters=parameters or {},
@@ -149,8 +151,9 @@ def _claim(pk: int) -> Job | None:
         if limit:
             # Two workers that count at once would both find room: the row of the host is held meanwhile. (On
             # SQLite the transaction itself is exclusive.)
-            host = Host.objects.select_for_update(no_key=True).only(limit).filter(pk=job.host_id).first()
-            if host is None or not job_queue.has_room(host, limit):
+            concerned = Host.objects.filter(pk__in=job.host_ids).only(limit).order_by("pk")
+            hosts = list(concerned.select_for_update(no_key=True))
+            if not all(job_queue.has_room(host, limit) for host in hosts):
                 return None
         if not _swap(job):
             return None
@@ -174,8 +177,8 @@ def _swap(job: Job) -> bool:
 
 
 def _wake_next(job: Job) -> None:
-    """A job has left its place on the host: whoever waits for it is woken."""
-    if pk := job_queue.next_in_line(job):
+    """A job has left its place on its hosts: whoever waits for one is woken."""
+    for pk in job_queue.next_in_line(job):
         wake("images.tasks.carry_out", pk, queue=job.queue)
 
 

@@ -26,6 +26,7 @@ class Waiting:
     pk: int
     line: Line
     person: Person
+    source: Line | None = None  # of the host its content comes from, where it takes a place as well
     is_silent: bool = False  # its host did not answer when it was last looked at
 
 
@@ -66,8 +67,19 @@ def lines(waiting: Iterable[Waiting], loads: Mapping[Line, Load]) -> dict[Line, 
 
 
 def heads(ordered: Mapping[Line, Sequence[Waiting]], free: Mapping[Line, int]) -> list[Waiting]:
-    """Of each line as many as its host still takes; all of a line that `free` does not name."""
-    return [job for line, jobs in ordered.items() for job in jobs[: max(free.get(line, len(jobs)), 0)]]
+    """Of each line as many as its host still takes; all of a line that `free` does not name.
+
+    One whose source is busy lets those behind it go first.
+    """
+    left, found = dict(free), list[Waiting]()
+    for jobs in ordered.values():
+        for job in jobs:
+            places = [line for line in (job.line, job.source) if line in left]
+            if all(left[line] > 0 for line in places):
+                found.append(job)
+                for line in places:
+                    left[line] -= 1
+    return found
 
 
 def for_worker(ready: Sequence[Waiting], load: Load, woken_for: Line) -> list[int]:

@@ -54,7 +54,7 @@ def copy_start(
         raise UserError("copy_nowhere")
     return [
         job_start(
-            kind="copy", host=target, by=by, batch=batch, subject=subject_of(wanted[source]),
+            kind="copy", host=target, source=source, by=by, batch=batch, subject=subject_of(wanted[source]),
             parameters=_parameters(source, wanted[source]) | {"above_budget": above_budget},
         )
         for source, target in pairs
@@ -215,5 +215,11 @@ def copy_again(by: User, job: Job) -> Job:
     if source is None or not access.can(by, Permission.PUSH, source):
         raise UserError("copy_no_source")
     return job_start(
-        kind="copy", host=job.host, by=by, parameters=job.parameters, subject=job.subject, retry_of=job
+        kind="copy",
+        host=job.host,
+        source=source,
+        by=by,
+        parameters=job.parameters,
+        subject=job.subject,
+        retry_of=job,
     )

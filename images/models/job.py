@@ -34,6 +34,10 @@ class JobQuerySet(models.QuerySet["Job"]):
 
         return access.restrict_by_host(self, user, permission)
 
+    def at(self, host_id: int) -> Self:
+        """Those that keep this host busy."""
+        return self.filter(models.Q(host=host_id) | models.Q(source=host_id))
+
     def open(self) -> Self:
         return self.filter(state__in=OPEN_STATES)
 
@@ -50,6 +54,8 @@ class Job(models.Model):
 
     kind = models.CharField(max_length=30)  # a name registered in operations.py
     host = models.ForeignKey(Host, models.CASCADE, related_name="jobs")
+    # Where content comes from, if that is another host: the job counts there as well.
+    source = models.ForeignKey(Host, models.SET_NULL, null=True, related_name="+")
     batch = models.UUIDField(null=True, db_index=True)  # the jobs that one click started on several hosts
     queue = models.CharField(max_length=10, default="engine")
     subject = models.CharField(max_length=450, blank=True, default="")  # what it is about: "shop/api:2.1.0"
@@ -92,6 +98,11 @@ class Job(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} #{self.pk}"
+
+    @property
+    def host_ids(self) -> list[int]:
+        """The hosts that it keeps busy."""
+        return [pk for pk in (self.host_id, self.source_id) if pk]
 
     @property
     def is_open(self) -> bool:

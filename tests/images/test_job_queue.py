@@ -207,3 +207,55 @@ def test_removal_and_cleanup_of_a_host_go_one_after_another() -> None:
     """Each measures how the engine's total drops: side by side they would measure each other."""
     assert {"remove", "cleanup"} <= set(job_queue.kinds_under("most_removals"))
     assert factories.make_host().most_removals == 1
+
+
+LIMITS = {
+    "pull": "most_transfers", "push": "most_transfers", "save": "most_transfers", "load": "most_transfers",
+    "copy": "most_transfers", "build": "most_builds", "remove": "most_removals", "cleanup": "most_removals",
+    "sync": "", "tag": "",
+}  # fmt: skip
+"""Of every kind of job there is, the limit of its host that it obeys."""
+
+
+def test_every_kind_has_its_limit_written_down() -> None:
+    own = {"scrub", "rinse", "count"}
+    assert {kind: each.limit for kind, each in OPERATIONS.items() if kind in LIMITS} == LIMITS
+    tests_own = {kind for kind, each in OPERATIONS.items() if each.handler.__module__.startswith("tests.")}
+    assert set(OPERATIONS) - own - tests_own == set(LIMITS)
+
+
+@pytest.mark.parametrize("kind", sorted(kind for kind, limit in LIMITS.items() if limit))
+def test_no_kind_goes_beyond_its_limit(kind: str) -> None:
+    limit: dict[str, Any] = {LIMITS[kind]: 1}
+    host = factories.make_host(**limit)
+    first, second = queued(host, kind=kind), queued(host, kind=kind)
+    assert jobs.job_claim(first.pk) == first
+    assert jobs.job_claim(second.pk) is None
+
+
+def test_copy_takes_a_place_on_the_host_it_comes_from_too(woken: list[int]) -> None:
+    """Engines write each archive to their own disk first: twenty targets must not mean twenty archives at once."""
+    source = factories.make_host("source", most_transfers=1)
+    targets = [factories.make_host() for _ in range(2)]
+    copies = [jobs.job_start(kind="copy", host=target, source=source, by=None) for target in targets]
+    pull_there = queued(source, kind="pull")
+    elsewhere = queued(factories.make_host(), kind="pull")
+    claimed = jobs.job_claim(copies[0].pk)
+    assert claimed == copies[0]
+    assert jobs.job_claim(copies[1].pk) == elsewhere, "the source is busy, and nobody else waits for it"
+    assert jobs.job_claim(pull_there.pk) is None
+    woken.clear()
+    jobs._end(claimed, JobState.SUCCEEDED)
+    assert woken == [copies[1].pk]
+    assert jobs.job_claim(copies[1].pk) == copies[1]
+
+
+def test_end_of_a_copy_wakes_who_waits_on_either_host(woken: list[int]) -> None:
+    source, target = factories.make_host(most_transfers=1), factories.make_host(most_transfers=1)
+    copy = jobs.job_start(kind="copy", host=target, source=source, by=None)
+    claimed = jobs.job_claim(copy.pk)
+    assert claimed
+    waiting = [queued(target, kind="pull"), queued(source, kind="push")]
+    woken.clear()
+    jobs._end(claimed, JobState.SUCCEEDED)
+    assert sorted(woken) == [job.pk for job in waiting]
