@@ -295,10 +295,7 @@ def _builds(bench: Bench) -> Iterator[bool]:
         demo.load(api, demo.Image(["bench/tools:1"], [demo.Layer("tools", tools=True)]))
     options = {"tags": "bench/built:1", "network": "none", "no_cache": "on", "hosts": str(bench.host.pk)}
     command = ("build", "--no-cache", "--network", "none", "-t", "bench/built:1")
-    for name, text, budget in (
-        ("steps of some seconds", WORK, BUDGET_RATIO),
-        ("steps of nothing", SHORT, 0.0),  # what Drydock adds to each is to be seen, and no share of it
-    ):
+    for name, text in (("steps of some seconds", WORK), ("steps of nothing", SHORT)):
         folder = bench.directory / name.rpartition(" ")[2]
         folder.mkdir()
         (folder / "Dockerfile").write_text(text)
@@ -307,7 +304,6 @@ def _builds(bench: Bench) -> Iterator[bool]:
             lambda folder=folder: bench.cli(*command, str(folder)),  # type: ignore[misc]
             lambda text=text: bench.drydock("/builds/new/", context="typed", dockerfile_text=text, **options),  # type: ignore[misc]
             bench.forget_builds,
-            budget=budget,
         )
     folder, archive = _context(bench)
     upload = ""
@@ -317,16 +313,15 @@ def _builds(bench: Bench) -> Iterator[bool]:
         bench.forget_builds()
         upload = _uploaded(bench, archive)
 
-    for kind, cli, budget in (
-        ("an archive", lambda: bench.cli(*command, "-", stdin=archive), BUDGET_RATIO),
-        ("a folder", lambda: bench.cli(*command, str(folder)), 0.0),  # which docker sends file by file
+    for kind, cli in (
+        ("an archive", lambda: bench.cli(*command, "-", stdin=archive)),
+        ("a folder", lambda: bench.cli(*command, str(folder))),
     ):
         yield bench.compared(
             f"build, context of {FILES} files of {FILE_BYTES // 1000} kB, docker given {kind}",
             cli,
             lambda: bench.drydock("/builds/new/", context="archive", upload=upload, **options),
             sent,
-            budget=budget,
         )
     began = time.monotonic()
     _uploaded(bench, archive)

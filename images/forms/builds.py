@@ -51,11 +51,34 @@ class FilesField(forms.FileField):
         return [file for file in (super(FilesField, self).clean(each, initial) for each in files) if file]
 
 
+def fragment_split(form: forms.Form, data: dict[str, Any]) -> None:
+    """Docker's way of writing, `repository#branch:folder`, is taken apart into the fields."""
+    url, mark, fragment = (data.get("git_url") or "").partition("#")
+    if not mark:
+        return
+    data["git_url"] = url
+    branch, _mark, folder = fragment.partition(":")
+    for name, value in (("branch", branch), ("folder", folder)):
+        given = data.get(name) or ""
+        if value and given and value != given:
+            form.add_error(name, gettext("The address says %(value)s.") % {"value": value})
+        elif value and name == "branch" and not REF.match(value):
+            form.add_error("git_url", gettext("What follows # is no branch, tag or commit."))
+        else:
+            data[name] = given or value
+
+
 class GitForm(forms.Form):
     """What it takes to look at a repository before it is built."""
 
     git_url = forms.CharField(label=_("Address"), max_length=400)
     branch = forms.RegexField(REF, label=_("Branch, tag or commit"), required=False, max_length=200)
+    folder = forms.CharField(label=_("Folder"), required=False, max_length=400)
+
+    def clean(self) -> dict[str, Any]:
+        data: dict[str, Any] = super().clean() or self.cleaned_data
+        fragment_split(self, data)
+        return data
 
 
 class BuildForm(CommandForm):
@@ -79,7 +102,7 @@ class BuildForm(CommandForm):
     upload = forms.UUIDField(required=False, widget=forms.HiddenInput)
     git_url = forms.CharField(
         label=_("Address"), required=False, max_length=400, widget=code_input(inputmode="url"),
-        help_text=_("Such as https://github.com/acme/api.git; public repositories only."),
+        help_text=_("Such as https://github.com/acme/api.git, or with #branch:folder; public repositories only."),
     )  # fmt: skip
     branch = forms.RegexField(
         REF, label=_("Branch, tag or commit"), required=False, max_length=200, widget=code_input(),
@@ -187,6 +210,8 @@ class BuildForm(CommandForm):
             self.add_error("dockerfile_text", _("Write at least a FROM line."))
         elif kind == "git" and not data.get("git_url") and "git_url" not in self.errors:
             self.add_error("git_url", _("Give the repository's address."))
+        elif kind == "git":
+            fragment_split(self, data)
         elif kind in ("archive", "folder"):
             data["upload"] = self._sent(data.get("upload"))
         self._secrets_join(data)

@@ -79,12 +79,15 @@ def build_git_look(request: SignedInRequest) -> HttpResponse:
     form = GitForm(request.POST)
     if not form.is_valid():
         return render(request, "images/_build_context.html", {"form": form})
+    found = form.cleaned_data
     try:
-        upload = git_look_start(by=request.user, **form.cleaned_data)
+        upload = git_look_start(by=request.user, git_url=found["git_url"], branch=found["branch"])
     except UserError as error:
         context = {"error": explain(error.code, error.values, error.raw)}
         return render(request, "images/_build_context.html", context)
-    return _context_page(request, upload, request.POST)
+    asked = request.POST.copy()
+    asked["folder"] = found["folder"]
+    return _context_page(request, upload, asked)
 
 
 def _context_page(request: SignedInRequest, upload: Upload, asked: QueryDict) -> HttpResponse:

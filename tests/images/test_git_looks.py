@@ -58,6 +58,18 @@ def test_repository_shows_what_it_holds_and_its_findings(
     assert "4 files" in fetched(client, "?folder=api")
 
 
+def test_branch_and_folder_may_follow_the_address_as_docker_writes_them(
+    client: Client, builder: User, repository: str
+) -> None:
+    look(client, git_url=f"{repository}#feature/x:api")
+    upload = Upload.objects.get()
+    assert upload.summary == {"git_url": repository, "branch": "feature/x"}
+    assert "4 files" in fetched(client, "?folder=api")
+    assert "The address says main." in look(client, git_url=f"{repository}#main", branch="other")
+    assert "no branch, tag or commit" in look(client, git_url=f"{repository}#--upload-pack=x")
+    assert Upload.objects.count() == 1
+
+
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
