@@ -3,6 +3,7 @@
 import re
 
 from images.engine.failures import failure
+from images.engine.step_logs import network_line
 from images.engine.steps import Step, Steps
 from images.errors import UserError
 
@@ -51,16 +52,6 @@ _TOO_OLD = re.compile(
 )
 _SESSION = re.compile(r"no active sessions?|session .* not found", re.IGNORECASE)
 
-# What package managers and clients write when they reach nobody. Looked for in the failing step's log alone.
-_NETWORK = re.compile(
-    r"could not resolve|temporary failure (?:in name resolution|resolving)|name or service not known|bad address"
-    r"|no such host|getaddrinfo|eai_again|enotfound|etimedout|econnrefused|econnreset|network is unreachable"
-    r"|no route to host|connection timed out|connection refused|failed to establish a new connection"
-    r"|max retries exceeded|unable to connect to|failed to fetch|could not connect to|dns lookup error"
-    r"|temporary error \(try again later\)|transient error|i/o timeout|unable to resolve host|newconnectionerror"
-    r"|could not find a version that satisfies the requirement .*\(from versions: none\)",
-    re.IGNORECASE,
-)
 _BASE = re.compile(
     r"^(?:load metadata for |resolve image config for |FROM |docker-image://)(\S+)", re.IGNORECASE
 )
@@ -99,12 +90,11 @@ def _exit(text: str, steps: Steps, host: str, raw: str) -> UserError | None:
         return None
     step = steps.failed or steps.last
     name = step.name if step else found["step"]
-    log = "\n".join(step.tail) if step else ""
-    if _FULL in log.lower():
+    log = step.tail if step else ()
+    if any(_FULL in line.lower() for line in log):
         return UserError("disk_full", raw=raw, host=host)
-    if sign := _NETWORK.search(log):
-        line = next((line for line in log.splitlines() if sign[0] in line), sign[0])
-        return UserError("build_network", raw=raw, step=name[:200], host=host, line=line.strip()[:200])
+    if line := network_line(log):
+        return UserError("build_network", raw=raw, step=name[:200], host=host, line=line[:200])
     return UserError("build_step_failed", raw=raw, step=name[:200], exit_code=found["code"], host=host)
 
 

@@ -82,25 +82,6 @@ def test_network_is_told_from_a_command_that_failed_by_its_log() -> None:
 
 
 @pytest.mark.parametrize(
-    "line",
-    [
-        "E: Failed to fetch http://packages.example.invalid/x  Temporary failure resolving 'packages.example.invalid'",
-        "WARNING: fetching https://mirror.example.invalid/alpine: temporary error (try again later)",
-        "npm error code EAI_AGAIN",
-        "curl: (6) Could not resolve host: example.com",
-        "pip._vendor.urllib3.exceptions.NewConnectionError: Failed to establish a new connection",
-    ],
-)
-def test_words_of_package_managers_that_reach_nobody(line: str) -> None:
-    steps = Steps(is_classic=True)
-    steps.take_classic("Step 1/1 : RUN install\n")
-    steps.take_classic(f"{line}\n")
-    error = "The command '/bin/sh -c install' returned a non-zero code: 100"
-    steps.close(is_built=False, error=error)
-    assert build_failure(error, steps).code == "build_network"
-
-
-@pytest.mark.parametrize(
     ("text", "code"),
     [
         ("process \"/bin/sh -c make\" did not complete successfully: exit code: 2", "build_step_failed"),
