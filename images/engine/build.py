@@ -6,19 +6,24 @@ for without a limit while the engine answers to pings beside it.
 
 import contextlib
 import json
+import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from docker.errors import APIError
 
 from images.engine.build_failures import build_failure
 from images.engine.buildkit import Malformed, told
-from images.engine.client import CONNECT_SECONDS, Engine
-from images.engine.quiet import Watch
+from images.engine.client import CONNECT_SECONDS, Engine, open_engine
+from images.engine.quiet import ANSWER_SECONDS, Watch
 from images.engine.steps import Line, Steps
 from images.engine.stream import json_lines
 from images.errors import UserError
+
+STOPPED = frozenset({"137", "143"})  # the exit codes of what was killed or told to end
+STAYS_SECONDS, STAYS_TIMES = 3.0, 6  # how long an engine is watched after that, and how often
 
 TRACE, IMAGE_ID = "moby.buildkit.trace", "moby.image.id"
 
@@ -66,7 +71,7 @@ def build(
     `context` is a tar archive, sent as it is made; what it raises passes. Raises UserError build_*, registry_*,
     disk_full, engine_too_old; host_timeout when the engine stops answering, host_gone when it goes away.
     """
-    with Watch(engine) as watch:
+    with Watch(engine, fault_of=partial(away, engine=engine, host=host)) as watch:
         error = ""
         for line in _answer(engine, request, watch.seen(context), steps, host):
             watch.note()
@@ -79,8 +84,30 @@ def build(
             yield steps.close(is_built=False, error=error)
             if not error:
                 raise UserError("host_gone", host=host, raw="The engine's answer ended before the build did.")
-            raise build_failure(error, steps, host=host)
+            raise failed(engine, error, steps, host=host)
         yield steps.close(is_built=True)
+
+
+def failed(engine: Engine, words: str, steps: Steps, *, host: str) -> UserError:
+    """What the builder's last words mean; host_* where its engine went away and took the step with it."""
+    error = build_failure(words, steps, host=host)
+    if error.values.get("exit_code") in STOPPED:
+        try:
+            _check_stays(engine)
+        except UserError as silence:
+            return away(silence, engine, host)
+    return error
+
+
+def _check_stays(engine: Engine) -> None:
+    """Raises UserError host_* unless the engine answers, now and a little later.
+
+    An engine that stops kills the steps first and ends afterwards. Asked by new connections: it takes no more of
+    them, while it may answer on one that it knows until its very end.
+    """
+    for _ in range(STAYS_TIMES):
+        with open_engine(engine.near, reach_seconds=ANSWER_SECONDS, timeout_seconds=ANSWER_SECONDS):
+            time.sleep(STAYS_SECONDS / STAYS_TIMES)
 
 
 def _answer(
@@ -120,3 +147,13 @@ def _image_id(line: Mapping[str, Any]) -> str:
     aux = line.get("aux")
     found = str(aux.get("ID") or "") if isinstance(aux, Mapping) else ""
     return f"sha256:{found}" if found and ":" not in found else found
+
+
+def away(error: Exception, engine: Engine, host: str) -> UserError:
+    """Of an engine that has answered before: silent, or gone, whatever stands in its place now."""
+    raw = getattr(error, "raw", "")
+    if isinstance(error, UserError) and error.code != "host_timeout":
+        return UserError("host_gone", host=host, raw=raw)
+    return UserError(
+        "host_timeout", address=engine.connection.address, seconds=f"{ANSWER_SECONDS:g}", raw=raw
+    )

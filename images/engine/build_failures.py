@@ -10,11 +10,14 @@ from images.errors import UserError
 _EXIT = (
     re.compile(r"executor failed running \[(?P<step>.*?)\]: exit code: (?P<code>\d+)", re.DOTALL),
     re.compile(
-        r"process \"(?P<step>.*?)\" did not complete successfully: exit code: (?P<code>\d+)", re.DOTALL
+        r"process \"(?P<step>.*?)\" did not complete successfully: "
+        r"(?:exit code: (?P<code>\d+)|cannot allocate memory)",
+        re.DOTALL,
     ),
     re.compile(r"The command '(?P<step>.*?)' returned a non-zero code: (?P<code>\d+)", re.DOTALL),
     re.compile(r"building at STEP \"(?P<step>.*?)\":.*exit status (?P<code>\d+)", re.DOTALL),
 )
+_KILLED = "137"  # 128 and SIGKILL, which no program can refuse; later BuildKits name a lack of memory instead
 _FULL = "no space left on device"
 _SYNTAX = re.compile(
     r"dockerfile parse error|unknown instruction|file with no instructions|failed to parse (stage|dockerfile)"
@@ -95,7 +98,9 @@ def _exit(text: str, steps: Steps, host: str, raw: str) -> UserError | None:
         return UserError("disk_full", raw=raw, host=host)
     if line := network_line(log):
         return UserError("build_network", raw=raw, step=name[:200], host=host, line=line[:200])
-    return UserError("build_step_failed", raw=raw, step=name[:200], exit_code=found["code"], host=host)
+    exit_code = found["code"] or _KILLED
+    code = "build_step_killed" if exit_code == _KILLED else "build_step_failed"
+    return UserError(code, raw=raw, step=name[:200], exit_code=exit_code, host=host)
 
 
 def _base(text: str, steps: Steps, host: str) -> UserError | None:

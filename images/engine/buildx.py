@@ -18,6 +18,7 @@ import threading
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,8 +26,7 @@ from django.conf import settings
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from images.engine import child, scratch
-from images.engine.build import BuildRequest
-from images.engine.build_failures import build_failure
+from images.engine.build import BuildRequest, away, failed
 from images.engine.buildkit import Log, Status, Told, Vertex, Warned
 from images.engine.client import Connection, Engine
 from images.engine.quiet import Watch
@@ -66,7 +66,8 @@ def build(
     """
     if program() is None:
         raise UserError("buildx_missing")
-    with Watch(engine) as watch, _running(engine, request, secrets) as run:
+    fault_of = partial(away, engine=engine, host=host)
+    with Watch(engine, fault_of=fault_of) as watch, _running(engine, request, secrets) as run:
         for document in run.documents(watch.seen(context)):
             watch.note()
             if lines := [line for piece in told(document) for line in steps.take(piece)]:
@@ -82,7 +83,7 @@ def _failure(engine: Engine, words: str, steps: Steps, host: str) -> UserError:
         return UserError("host_gone", host=host, raw=words)
     if steps.failed is None:
         engine.ping(PING_SECONDS)  # an engine that went away is no fault of the build
-    return build_failure(words, steps, host=host)
+    return failed(engine, words, steps, host=host)
 
 
 class _Run:

@@ -24,9 +24,15 @@ class Watch:
     On leaving, the fault that was found replaces the error that the cut gave rise to.
     """
 
-    def __init__(self, *engines: Engine, verdict: Verdict = lambda seconds: None) -> None:
+    def __init__(
+        self,
+        *engines: Engine,
+        verdict: Verdict = lambda seconds: None,
+        fault_of: Callable[[UserError], UserError] = lambda error: error,
+    ) -> None:
+        """`fault_of` says what it means that an engine does not answer any more."""
         self.fault: UserError | None = None
-        self._engines, self._verdict = engines, verdict
+        self._engines, self._verdict, self._fault_of = engines, verdict, fault_of
         self._ended = threading.Event()
         self._heard_at = self._asked_at = time.monotonic()
         self._missed = 0
@@ -63,17 +69,19 @@ class Watch:
         for engine in self._engines:
             try:
                 engine.ping(ANSWER_SECONDS)
-            except (UserError, APIError) as error:
-                self._missed += 1
-                if self._missed >= MOST_MISSED:
-                    self._give_up(
-                        error
-                        if isinstance(error, UserError)
-                        else UserError("unexpected", raw=str(error)[:500])
-                    )
+            except UserError as error:
+                self._miss(self._fault_of(error))
+                return False
+            except APIError as error:
+                self._miss(UserError("unexpected", raw=str(error)[:500]))
                 return False
         self._missed = 0
         return True
+
+    def _miss(self, fault: UserError) -> None:
+        self._missed += 1
+        if self._missed >= MOST_MISSED:
+            self._give_up(fault)
 
     def _give_up(self, fault: UserError) -> None:
         if self._ended.is_set():

@@ -11,6 +11,16 @@ BUILDS: dict[str, Problem] = {
         _("The command itself failed; its log below the step says why."),
         _("Read the end of the step's log, change the Dockerfile or the files it works on, and build again."),
     ),
+    "build_step_killed": Problem(
+        _("A step was killed: %(step)s"),
+        _(
+            "Most likely %(host)s ran out of memory; the engine itself still runs. The exit code was %(exit_code)s."
+        ),
+        _(
+            "On that host, `journalctl -k` names what was killed for want of memory. Have the step do less at once, "
+            "such as `make -j2`, let the host do fewer builds at a time, or give it more memory; then build again."
+        ),
+    ),
     "build_failed": Problem(
         _("The engine of %(host)s could not carry out a step: %(step)s"),
         _("The engine's own words below say why; a network that is not there is a common cause."),

@@ -563,6 +563,34 @@ def test_engine_that_dies_in_the_middle_is_said(engine: PrivateEngine, host: Hos
     engine.stop()
 
 
+@pytest.mark.usefixtures("no_sleepers")
+@pytest.mark.parametrize("pings_every", [0.5, 30.0])
+@pytest.mark.parametrize("builder", ["buildkit", "classic"])
+def test_engine_that_is_stopped_in_the_middle_is_no_fault_of_the_step(
+    engine: PrivateEngine, host: Host, person: User, builder: str, pings_every: float
+) -> None:
+    """Whether the pings beside the build see it first or the step that the engine kills."""
+    with (
+        asleep(host, person, builder=builder) as job,
+        mock.patch.object(engine_build, "PING_EVERY_SECONDS", pings_every),
+    ):
+        engine.stop()
+    assert (job.state, job.error_code) == (JobState.FAILED, "host_gone"), (job.error_code, job.error_raw)
+
+
+KILL = "sh -c 'kill -9 $$'; exit $?"  # the first process itself would not obey
+
+
+@pytest.mark.parametrize("builder", ["buildkit", "classic"])
+def test_step_that_was_killed_is_said_while_the_engine_stays(host: Host, person: User, builder: str) -> None:
+    job = built(host, person, dockerfile_text=f"FROM {BASE}\nRUN {KILL}\n", builder=builder)
+    assert (job.state, job.error_code) == (JobState.FAILED, "build_step_killed"), job.error_raw
+    assert job.error_values["step"] == f"RUN {KILL}"
+    assert steps(job)[f"RUN {KILL}"] == "failed"
+    ended = built(host, person, dockerfile_text=f"FROM {BASE}\nRUN exit 143\n", builder=builder)
+    assert (ended.error_code, ended.error_values["exit_code"]) == ("build_step_failed", "143")
+
+
 @pytest.mark.services
 @pytest.mark.usefixtures("no_sleepers")
 def test_build_whose_worker_was_killed_ends_in_the_engine_and_is_not_repeated(

@@ -85,6 +85,8 @@ def test_network_is_told_from_a_command_that_failed_by_its_log() -> None:
     ("text", "code"),
     [
         ("process \"/bin/sh -c make\" did not complete successfully: exit code: 2", "build_step_failed"),
+        ("process \"/bin/sh -c make\" did not complete successfully: exit code: 137", "build_step_killed"),
+        ("process \"/bin/sh -c make\" did not complete successfully: cannot allocate memory", "build_step_killed"),
         ("dockerfile parse error on line 7: unknown instruction: RUNN", "build_syntax"),
         ("target stage \"x\" could not be found", "build_target_missing"),
         ("failed to copy files: no space left on device", "disk_full"),
