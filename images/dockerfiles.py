@@ -1,15 +1,27 @@
-"""Reads of a Dockerfile what has to be known before it is built: the images it is based on. Pure."""
+"""Reads of a Dockerfile what has to be known before it is built, such as the images it is based on. Pure."""
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 _FROM = re.compile(r"^FROM\s+(?:--\S+\s+)*(?P<image>\S+)(?:\s+AS\s+(?P<stage>\S+))?\s*$", re.IGNORECASE)
 _ARG = re.compile(r"^ARG\s+(?P<name>\w+)(?:=(?P<value>.*))?$", re.IGNORECASE)
 _COPY_FROM = re.compile(r"^(?:COPY|ADD)\s.*?--from=(?P<image>\S+)", re.IGNORECASE)
+_USER = re.compile(r"^USER\s", re.IGNORECASE)
 _MOUNT = re.compile(r"\s--mount=(\S+)")
-_HEREDOC = re.compile(r"<<-?\s*([\"']?)(\w+)\1")
+_TAKES_HEREDOC = re.compile(r"(?:ONBUILD\s+)?(?:RUN|COPY|ADD)\s", re.IGNORECASE)
+_HEREDOC = re.compile(r"(?<!\S)\d*<<(?P<dash>-?)(?P<quote>[\"']?)(?P<end>[^\s<\"']+)(?P=quote)(?!\S)")
 _VARIABLE = re.compile(r"\$(?:(?P<plain>\w+)|\{(?P<name>\w+)(?:(?P<how>:?[-+])(?P<other>[^}]*))?\})")
 _ESCAPE = re.compile(r"^#\s*escape\s*=\s*`", re.IGNORECASE | re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One FROM at its line, and whether a USER was named in it or in the stage that it goes on from."""
+
+    line: int
+    image: str
+    has_user: bool
 
 
 def bases(text: str, arguments: Mapping[str, str] | None = None) -> list[str]:
@@ -78,18 +90,43 @@ def _filled(text: str, values: Mapping[str, str]) -> str:
 
 def instructions(text: str) -> Iterator[str]:
     """Each instruction as one line: continued lines joined, comments and the bodies of heredocs left out."""
+    return (line for _, line in numbered(text))
+
+
+def numbered(text: str) -> Iterator[tuple[int, str]]:
+    """The same, each with the number of its first line."""
     escape = "`" if _ESCAPE.search(text[:500]) else "\\"
-    lines = iter(text.splitlines())
-    for line in lines:
+    lines = iter(enumerate(lines_of(text), 1))
+    for number, line in lines:
         if not (whole := line.strip()) or whole.startswith("#"):
             continue
         while whole.endswith(escape):
-            following = next(lines, "").strip()
-            while following.startswith("#"):
-                following = next(lines, "").strip()
-            whole = whole[:-1].rstrip() + " " + following
-        yield whole.strip()
-        for _quote, end in _HEREDOC.findall(whole):
-            for inner in lines:
-                if inner.strip() == end:
+            # Comments and empty lines in between end nothing.
+            following = next((each for _, each in lines if each.strip() and each.strip()[0] != "#"), "")
+            whole = whole[:-1].rstrip() + " " + following.strip()
+        yield number, whole.strip()
+        for heredoc in _HEREDOC.finditer(whole) if _TAKES_HEREDOC.match(whole) else ():
+            for _, inner in lines:
+                if (inner.lstrip("\t") if heredoc["dash"] else inner) == heredoc["end"]:
                     break
+
+
+def lines_of(text: str) -> list[str]:
+    """Its lines as builders and hadolint count them: other signs than the line feed end none."""
+    return text.removeprefix("\ufeff").removesuffix("\n").replace("\r\n", "\n").split("\n")
+
+
+def last_stage(text: str) -> Stage | None:
+    """The stage that the image is made of, unless another one is asked for."""
+    stage, name = None, ""
+    stages: dict[str, Stage] = {}
+    for number, line in numbered(text):
+        if named := _FROM.match(line):
+            before = stages.get(named["image"].lower())
+            stage = Stage(number, named["image"], has_user=before is not None and before.has_user)
+            name = (named["stage"] or "").lower()
+        elif stage and _USER.match(line):
+            stage = replace(stage, has_user=True)
+        if stage:
+            stages[name] = stage
+    return stage

@@ -6,7 +6,6 @@ call it. Without it, or when it fails, there are no findings and a build goes on
 
 import json
 import logging
-import re
 import shutil
 import subprocess
 import sys
@@ -17,13 +16,13 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
+from images.dockerfiles import last_stage, lines_of
 from images.errors import Text
 
 logger = logging.getLogger(__name__)
 
 SECONDS = 10.0
 MOST_FINDINGS = 200
-_WORD = re.compile(r"^\s*[A-Za-z]+\s+\S")
 WIKI = "https://github.com/hadolint/hadolint/wiki/"
 SHELLCHECK = "https://www.shellcheck.net/wiki/"
 UNREADABLE = "DL1000"  # the code of a line that the builder can not understand
@@ -79,16 +78,13 @@ def findings(text: str) -> list[Finding] | None:
 
 def _as_root(text: str) -> Finding | None:
     """hadolint speaks up when root is named; that nobody is named comes to the same. Only the last stage runs."""
-    lines = list(enumerate(text.splitlines(), 1))
-    stages = [number for number, line in lines if _WORD.match(line) and line.split()[0].upper() == "FROM"]
-    if not stages or lines[stages[-1] - 1][1].split()[-1:] == ["scratch"]:
-        return None
-    if any(number > stages[-1] and line.strip().upper().startswith("USER ") for number, line in lines):
+    stage = last_stage(text)
+    if stage is None or stage.has_user or stage.image == "scratch":
         return None
     why, how = ADVICE["DL3002"]
     return Finding(
         "USER",
-        stages[-1],
+        stage.line,
         "info",
         str(_("No USER: unless the base says otherwise, it runs as root.")),
         why,
@@ -114,8 +110,8 @@ def linted(text: str, found: list[Finding]) -> list[LintedLine]:
     by_line: dict[int, list[Finding]] = {}
     for finding in found:
         by_line.setdefault(finding.line, []).append(finding)
-    lines = text.splitlines() or [""]
-    return [LintedLine(number, line, tuple(by_line.get(number, ()))) for number, line in enumerate(lines, 1)]
+    lines = enumerate(lines_of(text), 1)
+    return [LintedLine(number, line, tuple(by_line.get(number, ()))) for number, line in lines]
 
 
 _UNPINNED = _(

@@ -235,6 +235,26 @@ def test_findings_stand_beside_their_lines_with_why_and_how(client: Client, buil
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("FROM debian:12\nRUN psql -c 'SELECT a \\\n  FROM t'\n", 1),
+        ("FROM debian:12\nUSER app\nRUN psql -c 'SELECT a \\\n  FROM t'\n", None),
+        ("FROM debian:12\nRUN echo \\\n  USER app\n", 1),
+        ("FROM debian:12\nRUN <<EOF\nUSER app\nEOF\n", 1),
+        ("FROM debian:12\nUSER app\nRUN <<EOF\nFROM debian:13\nEOF\n", None),
+        ("FROM debian:12 AS base\nUSER app\nFROM debian:12 AS other\nFROM base\nRUN true\n", None),
+        ("FROM debian:12 AS base\nUSER app\nFROM debian:13\nCOPY --from=base /a /b\n", 3),
+        ("FROM debian:12\nFROM scratch AS final\nCOPY --from=0 /a /b\n", None),
+    ],
+)
+def test_that_nobody_is_named_is_said_of_the_last_stage(text: str, line: int | None) -> None:
+    found = hadolint.findings(text)
+    assert found is not None
+    assert [finding.line for finding in found if finding.code == "USER"] == ([line] if line else [])
+    assert hadolint.UNREADABLE not in {finding.code for finding in found}
+
+
 def test_text_of_a_dockerfile_is_no_markup(client: Client, builder: User) -> None:
     page = client.post(
         "/builds/lint/", {"dockerfile_text": "FROM debian\nRUN echo <script>\n"}

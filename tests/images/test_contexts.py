@@ -17,7 +17,7 @@ import zstandard
 
 from images.contexts import members
 from images.contexts.archive import archived, packed, survey
-from images.dockerfiles import bases, secret_ids
+from images.dockerfiles import bases, instructions, numbered, secret_ids
 from images.engine.dockerignore import Ignore
 from images.errors import UserError
 
@@ -265,3 +265,34 @@ COPY --from=0 /a /b
     assert bases(text, {"REGISTRY": "r.example.com", "VERSION": ""})[:3] == [
         "debian:12", "ghcr.io/acme/tools:2", "r.example.com/shop/base",
     ]  # fmt: skip
+
+
+def test_instruction_goes_on_over_comments_and_empty_lines() -> None:
+    text = (
+        "\ufeffFROM a\r\nRUN one \\\n\n  # between\n  FROM b \\ \n  three\n\nUSER x\x0cy\u2028z\nRUN end \\"
+    )
+    assert list(numbered(text)) == [
+        (1, "FROM a"),
+        (2, "RUN one FROM b three"),
+        (8, "USER x\x0cy\u2028z"),
+        (9, "RUN end"),
+    ]
+    assert list(instructions("# escape=`\nRUN a `\n  FROM b\nRUN c \\\n")) == ["RUN a FROM b", "RUN c \\"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "RUN <<EOF\nFROM b\nEOF",
+        "RUN cat <<EOF > /a && cat <<'E-2' > /b\nEOF2\nFROM b\nEOF\nFROM c\nE-2",
+        "RUN <<-EOF\n\tFROM b\n\tEOF",
+        "RUN <<EOF\nFROM b\n  EOF\nFROM c\nEOF",
+        "COPY <<EOF /a\nFROM b\nEOF",
+        'RUN cat <<< "EOF"',
+        "RUN echo $((1<<3)) $((1 << n))",
+        'RUN sh -c "cat <<EOF"',
+        "ENV A <<EOF",
+    ],
+)
+def test_body_of_a_heredoc_is_no_instruction_and_what_looks_like_one_has_none(text: str) -> None:
+    assert list(instructions(f"{text}\nUSER x\n")) == [text.partition("\n")[0], "USER x"]
