@@ -6,9 +6,8 @@ from dataclasses import dataclass, replace
 
 _FROM = re.compile(r"^FROM\s+(?:--\S+\s+)*(?P<image>\S+)(?:\s+AS\s+(?P<stage>\S+))?\s*$", re.IGNORECASE)
 _ARG = re.compile(r"^ARG\s+(?P<name>\w+)(?:=(?P<value>.*))?$", re.IGNORECASE)
-_COPY_FROM = re.compile(r"^(?:COPY|ADD)\s.*?--from=(?P<image>\S+)", re.IGNORECASE)
+_FLAGS = re.compile(r"^(?P<word>\w+)\s+(?P<flags>(?:--\S+\s+)+)")
 _USER = re.compile(r"^USER\s", re.IGNORECASE)
-_MOUNT = re.compile(r"\s--mount=(\S+)")
 _TAKES_HEREDOC = re.compile(r"(?:ONBUILD\s+)?(?:RUN|COPY|ADD)\s", re.IGNORECASE)
 _HEREDOC = re.compile(r"(?<!\S)\d*<<(?P<dash>-?)(?P<quote>[\"']?)(?P<end>[^\s<\"']+)(?P=quote)(?!\S)")
 _VARIABLE = re.compile(r"\$(?:(?P<plain>\w+)|\{(?P<name>\w+)(?:(?P<how>:?[-+])(?P<other>[^}]*))?\})")
@@ -25,7 +24,7 @@ class Stage:
 
 
 def bases(text: str, arguments: Mapping[str, str] | None = None) -> list[str]:
-    """The images that FROM and `COPY --from` name, in order, each once; no stages, no scratch.
+    """The images that FROM, `COPY --from` and `RUN --mount=from=` name, in order, each once; no stages, no scratch.
 
     `arguments` are build arguments: they replace the defaults of ARG before the first FROM. An image whose
     name hangs on an argument without a value is left out.
@@ -44,8 +43,10 @@ def bases(text: str, arguments: Mapping[str, str] | None = None) -> list[str]:
             _note(found, _filled(named["image"], values), stages)
             if named["stage"]:
                 stages.add(named["stage"].lower())
-        elif copied := _COPY_FROM.match(line):
-            _note(found, _filled(copied["image"], values), stages)
+        else:
+            mounted = [mount.get("from", "") for mount in _mounts(line)]
+            for image in _flags(line, "COPY", "--from") + mounted:
+                _note(found, _filled(image, values), stages)
     return list(found)
 
 
@@ -56,12 +57,28 @@ def secret_ids(text: str) -> list[str]:
     """
     found: dict[str, None] = {}
     for line in instructions(text):
-        for mount in _MOUNT.findall(line) if line[:4].upper() == "RUN " else ():
-            options = dict(part.partition("=")[::2] for part in mount.strip("\"'").split(","))
-            if options.get("type") == "secret":
-                target = options.get("target") or options.get("dst") or options.get("destination") or ""
-                found[options.get("id") or target.rpartition("/")[2] or "secret"] = None
+        for mount in _mounts(line):
+            if mount.get("type") == "secret":
+                target = mount.get("target") or mount.get("dst") or mount.get("destination") or ""
+                found[mount.get("id") or target.rpartition("/")[2] or "secret"] = None
     return list(found)
+
+
+def _flags(line: str, word: str, name: str) -> list[str]:
+    """The values of a flag, which stands between the instruction's word and what it works on."""
+    found = _FLAGS.match(line)
+    if found is None or found["word"].upper() != word:
+        return []
+    flags = (flag.partition("=") for flag in found["flags"].split())
+    return [value for flag, _, value in flags if flag == name]
+
+
+def _mounts(line: str) -> list[dict[str, str]]:
+    """The options of each `RUN --mount`."""
+    mounts = [mount.strip("\"'").split(",") for mount in _flags(line, "RUN", "--mount")]
+    return [
+        {key.lower(): value for key, _, value in (part.partition("=") for part in mount)} for mount in mounts
+    ]
 
 
 def _note(found: dict[str, None], image: str, stages: set[str]) -> None:

@@ -246,6 +246,30 @@ def test_private_base_is_pulled_with_the_account_that_fits(
 
 
 @pytest.mark.registry
+def test_private_image_that_a_step_mounts_is_pulled_with_the_account_that_fits(
+    engine: PrivateEngine, host: Host, person: User, make_registry: Callable[..., PrivateRegistry]
+) -> None:
+    registry = make_registry(with_password=True)
+    name = f"{registry.host}/shop/data:1"
+    with engine.client() as api:
+        raw: Any = api
+        demo.load(api, Image([name], [Layer("own", content=b"mine")]))
+        auth = {"username": USERNAME, "password": PASSWORD}
+        assert not [
+            line for line in raw.push(name, stream=True, decode=True, auth_config=auth) if "error" in line
+        ]
+        api.remove_image(name)
+    text = f"FROM {BASE}\nRUN --mount=type=bind,from={name},target=/data cat /data/own\n"
+    refused = built(host, person, dockerfile_text=text)
+    assert (refused.error_code, refused.error_values.get("subject")) == ("build_base_missing", name)
+    Registry.objects.create(name="shop", prefix=registry.host, username=USERNAME, password=PASSWORD)
+    job = built(host, person, dockerfile_text=text)
+    assert job.state == JobState.SUCCEEDED, (job.error_code, job.error_raw)
+    assert job.result["accounts"] == {name: "shop"}
+    assert "mine" in log(job)
+
+
+@pytest.mark.registry
 @pytest.mark.parametrize("builder", ["buildkit", "classic"])
 def test_base_that_moved_in_its_registry_is_taken_when_it_is_asked_for(
     engine: PrivateEngine,

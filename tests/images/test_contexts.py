@@ -267,6 +267,25 @@ COPY --from=0 /a /b
     ]  # fmt: skip
 
 
+def test_images_that_a_step_mounts_are_bases_too() -> None:
+    text = """ARG TOOLS=2
+FROM debian:12 AS build
+RUN --mount=from=r.example.com/tools:$TOOLS,target=/tools --mount=type=bind,from=r.example.com/data,target=/d make
+RUN --network=none --mount=type=cache,From=r.example.com/cache,target=/c \\
+    --mount="type=bind,from=r.example.com/quoted,target=/q" make
+RUN --mount=from=build,target=/b --mount=from=0,target=/z --mount=type=cache,target=/c --mount=type=secret,id=x true
+RUN echo --mount=from=no/flag && tool --mount=from=no/flag
+COPY --chown=1:1 --from=r.example.com/copied a b
+COPY a --from=no/flag b
+ADD --from=no/flag a b
+run --mount=from=r.example.com/lower true
+RUN --mount=from=${UNKNOWN},target=/u true
+"""
+    names = ["tools:2", "data", "cache", "quoted", "copied", "lower"]
+    assert bases(text) == ["debian:12", *(f"r.example.com/{name}" for name in names)]
+    assert bases(text, {"TOOLS": "3"})[1] == "r.example.com/tools:3"
+
+
 def test_instruction_goes_on_over_comments_and_empty_lines() -> None:
     text = (
         "\ufeffFROM a\r\nRUN one \\\n\n  # between\n  FROM b \\ \n  three\n\nUSER x\x0cy\u2028z\nRUN end \\"
