@@ -33,7 +33,7 @@ CLEANUP: dict[str, Problem] = {
     "plan_empty": Problem(
         _("The plan removes nothing."),
         "",
-        "",
+        _("If it should, change the policy's rules and make a new preview."),
     ),
     "policy_off": Problem(
         _("The policy was switched off before the run came to this image."),
@@ -68,12 +68,12 @@ CLEANUP: dict[str, Problem] = {
     "run_not_waiting": Problem(
         _("This run does not wait for approval."),
         _("Somebody else approved or cancelled it."),
-        "",
+        _("Look at its page: it says who did, and what became of it."),
     ),
     "run_ended": Problem(
         _("This run has ended already."),
         "",
-        "",
+        _("Look at its results, and make a new preview for what is left."),
     ),
     "policy_running": Problem(
         _("A run of “%(policy)s” is going on."),
@@ -93,12 +93,16 @@ CLEANUP: dict[str, Problem] = {
     "run_cancelled": Problem(
         _("The run was cancelled before it came to this image."),
         "",
-        "",
+        _("Make a new preview for what is left."),
     ),
     "not_carried_out": Problem(
         _("The engine did not remove it."),
         _("It stopped answering in the middle of the work."),
         _("Make a new preview."),
     ),
-    "used_since": Problem(_("A container used it after the preview was made.")),
+    "used_since": Problem(
+        _("A container used it after the preview was made."),
+        "",
+        _("Make a new preview: it goes by what is known then."),
+    ),
 }

@@ -14,6 +14,8 @@ from images.errors import UserError
 # The first that occurs in the text wins, so what is more special stands higher.
 _SIGNS: Sequence[tuple[str, tuple[str, ...]]] = (
     ("disk_full", ("no space left on device",)),
+    # Whatever is said after it is said of the proxy, not of the registry.
+    ("registry_proxy", ("proxyconnect tcp", "proxy authentication required")),
     ("registry_rate_limited", ("toomanyrequests", "too many requests", "pull rate limit")),
     ("registry_http_https", ("server gave http response to https client",)),
     ("registry_tls", ("x509:", "tls: ", "certificate signed by unknown authority", "certificate is not trusted")),

@@ -21,7 +21,9 @@ IMAGES: dict[str, Problem] = {
         _("Somebody said that this image must never be removed."),
         _("Remove the pin first."),
     ),
-    "image_gone": Problem(_("The image was gone already.")),
+    "image_gone": Problem(
+        _("The image was gone already."), "", _("If it is still needed, pull or build it again.")
+    ),
     "untag_removed": Problem(
         _(
             "While %(reference)s was taken away it moved to another image, and the engine removed that one: %(image)s"
@@ -113,7 +115,13 @@ IMAGES: dict[str, Problem] = {
         _("Choose another host."),
     ),
     "copy_no_source": Problem(
-        _("The host that the images come from is not registered any more, or you may not take images off it.")
+        _(
+            "The host that the images come from is not registered any more, or you may not take images off it."
+        ),
+        "",
+        _(
+            "Copy them from another host that has them, or ask an admin for a role that may push from that one."
+        ),
     ),
     "copy_source_gone": Problem(
         _("%(subject)s is not on the host any more that it was to come from."),
@@ -165,7 +173,9 @@ IMAGES: dict[str, Problem] = {
         _("Redis was restarted meanwhile."),
         _("Start it again."),
     ),
-    "transfer_stopped": Problem(_("The transfer was stopped.")),
+    "transfer_stopped": Problem(
+        _("The transfer was stopped."), "", _("Start it again if it is still wanted.")
+    ),
     "transfer_redis": Problem(
         _("Redis, which carries the bytes between the web server and the worker, is away."),
         "",

@@ -18,5 +18,9 @@ PEOPLE: dict[str, Problem] = {
     "own_password": Problem(
         _("This is your own account."), "", _("Change your own password in the menu under your name.")
     ),
-    "grant_twice": Problem(_("%(team)s has the role %(role)s there already.")),
+    "grant_twice": Problem(
+        _("%(team)s has the role %(role)s there already."),
+        "",
+        _("Choose another role or another group of hosts."),
+    ),
 }

@@ -11,6 +11,15 @@ REGISTRIES: dict[str, Problem] = {
         _("It is not running, or listens on another port."),
         _("Check the address; from the host, `curl https://%(registry)s/v2/` shows whether it answers."),
     ),
+    "registry_proxy": Problem(
+        _("The engine of %(host)s does not get through its own proxy to the registry %(registry)s."),
+        _("The proxy is down, its address is wrong, or it wants a password."),
+        _(
+            "On that host, `docker info` names the proxies of the engine. They are set in /etc/docker/daemon.json "
+            "(`proxies`) or as HTTP_PROXY and HTTPS_PROXY of its service (`systemctl cat docker`). Correct them, or "
+            "except this registry with NO_PROXY, and restart the engine."
+        ),
+    ),
     "registry_unreachable": Problem(
         _("%(host)s has no way to the registry %(registry)s."),
         _("Its network is down, there is no route to that machine, or a firewall turns it away."),

@@ -9,11 +9,13 @@ import pytest
 from config.demo import images as demo
 from config.demo.engines import PrivateEngine
 from config.demo.images import Image, Layer
+from images.commands.build import build_start
 from images.commands.pull import pull_start
 from images.errors import explain
 from images.jobs import job_carry_out
 from images.models import Copy, Host, Job, JobState, Reference, Registry
 from tests import factories
+from tests.conftest import free_port
 from tests.engine.freed import registered
 from tests.registry import PASSWORD, USERNAME, PrivateRegistry
 
@@ -152,6 +154,26 @@ def test_registry_that_is_down_is_said(host: Host, make_registry: Callable[..., 
     registry = make_registry()
     registry.stop()
     assert pulled(host, f"{registry.host}/shop/api:1").error_code == "registry_refused"
+
+
+def test_proxy_of_the_engine_that_is_down_is_not_taken_for_the_registry(
+    make_engine: Callable[..., PrivateEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("NO_PROXY", "no_proxy", "http_proxy", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+    behind = registered(make_engine("behind").address)
+    job = pulled(behind, "registry.example.com/shop/api:1")
+    assert (job.state, job.error_code) == (JobState.FAILED, "registry_proxy"), job.error_raw
+    assert "connection refused" in job.error_raw
+    assert job.error_values["registry"] == "registry.example.com"
+    text = "FROM registry.example.com/shop/base:1\nRUN true\n"
+    for builder in ("buildkit", "classic"):
+        [job] = build_start(by=factories.make_user(), hosts=[behind], dockerfile_text=text, builder=builder)
+        job_carry_out(job.pk)
+        job.refresh_from_db()
+        assert (job.state, job.error_code) == (JobState.FAILED, "registry_proxy"), job.error_raw
 
 
 def test_registry_that_nobody_knows_is_said(host: Host) -> None:
