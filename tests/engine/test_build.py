@@ -596,7 +596,7 @@ def test_engine_that_is_stopped_in_the_middle_is_no_fault_of_the_step(
     """Whether the pings beside the build see it first or the step that the engine kills."""
     with (
         asleep(host, person, builder=builder) as job,
-        mock.patch.object(engine_build, "PING_EVERY_SECONDS", pings_every),
+        mock.patch.object(quiet, "QUIET_SECONDS", pings_every),
     ):
         engine.stop()
     assert (job.state, job.error_code) == (JobState.FAILED, "host_gone"), (job.error_code, job.error_raw)
