@@ -24,6 +24,7 @@ from images.job_context import JobContext, JobStopped
 from images.models import AuditEntry, Host, Job, JobItem, JobSecret, JobState, User
 from images.models.job import OPEN_STATES
 from images.operations import OPERATIONS, Operation
+from images.secrets import masked_text
 
 logger = logging.getLogger(__name__)
 
@@ -247,7 +248,12 @@ def _end(
     """Writes how it ended, unless the job was taken from this worker meanwhile."""
     values: dict[str, Any] = {"state": state, "ended_at": timezone.now(), "result": result or {}}
     if error:
-        values |= {"error_code": error.code, "error_values": error.values, "error_raw": error.raw[:4000]}
+        # Builders repeat the instruction that failed, and commands what they were called with.
+        values |= {
+            "error_code": error.code,
+            "error_values": {key: masked_text(value) for key, value in error.values.items()},
+            "error_raw": masked_text(error.raw)[:4000],
+        }
     if not Job.objects.filter(pk=job.pk, state=JobState.RUNNING, worker=job.worker).update(**values):
         return
     job.refresh_from_db()

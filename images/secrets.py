@@ -1,4 +1,4 @@
-"""Hides what looks like a secret in an image's configuration, history and raw document. Pure."""
+"""Hides what looks like a secret in an image's configuration and history, and in what a job tells. Pure."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -6,19 +6,65 @@ from typing import Any
 
 MASK = "••••••"
 MOST_HIDDEN = 1000
-_WORDS = r"(?:PASS(?:WORD|WD|PHRASE)?|SECRET|TOKEN|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY|CREDENTIALS?|AUTH|KEY)"
-# A whole word of the name, so that MONKEY and KEYBOARD stay readable.
-_NAME = re.compile(rf"(?:^|[_\-.]){_WORDS}S?(?:$|[_\-.\d])", re.IGNORECASE)
-# What only speaks of one: where it is, how long it lasts, or a key that nobody hides.
-_PLAIN = re.compile(r"(?:^|[_\-.])(?:PUBLIC_?KEY|CACHE_?KEY|URL|TTL|FILE|PATH)$", re.IGNORECASE)
-_ASSIGNMENT = re.compile(r"([A-Za-z_][\w\-.]*)=(\"[^\"]*\"|'[^']*'|\S+)")
-# Credentials inside an address: scheme://user:password@machine.
-_ADDRESS = re.compile(r"(\w+://[^\s:/@]*:)[^\s@/]+(@)")
+# Whole words of a name, so that MONKEY, AUTHOR and PATTERN stay readable...
+_WORDS = r"PASS|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY|CREDENTIALS?|AUTH|KEY|PAT"
+_ENDS = r"PASS(?:WORD|WD|PHRASE)|PWD|SECRET|TOKEN"  # ...and what also ends one: PGPASSWORD
+_EDGE = r"[_\-.]|(?-i:(?<=[a-z])(?=[A-Z]))"
+_NAME = re.compile(rf"(?:(?:^|{_EDGE})(?:{_WORDS})|{_ENDS})S?(?:$|\d|{_EDGE})", re.IGNORECASE)
+# What only speaks of one: where it is, how long it lasts, or a key that nobody hides. PWD alone is the shell's folder.
+_PLAIN = re.compile(
+    rf"(?:^|{_EDGE})(?:(?:PUBLIC|CACHE|RECV)[_-]?KEYS?|URL|TTL|FILE|PATH|TYPE|STDIN)$|^-*(?:OLD)?PWD$",
+    re.IGNORECASE,
+)
+
+# Logs go through all of this: no pattern looks at a piece of text again and again, however long the line is.
+_SIGNS = (
+    "pass", "pwd", "secret", "token", "key", "credential", "auth", "pat", "://", "-u", "-p", "find = in",
+)  # fmt: skip
+# Quotes may be escaped, in a text that is quoted itself; one that is never closed ends with its line. BuildKit's
+# advice speaks of "ENV key=value", which hides nothing.
+_ADVICE = r'(?!value["\s])'
+_VALUE = re.compile(
+    rf"{_ADVICE}(?:{MASK}|" + r"""(?:\\+"[^"]*"?|"(?:[^"\\]|\\.)*+"|'[^']*')[^\s,})\]]*|["'][^\n]*|\S+)""",
+    re.DOTALL,
+)
+# NAME=value, "name": "value"
+_ASSIGNED = re.compile(r"""(?<![\w.\-])([\w.\-]++)(?:\\*["']?=|\\*["']\s*:\s*(?=\\*["']))""")
+# --name value, ["--name", "value"]; "set name value" of npm and others
+_APART = r"""(?:\\*["']?,?(?:[ \t]|\\\n)++|\\*["'],)"""
+_FLAG = re.compile(rf"""(?<![\w.\-])(?:(--?[\w.\-]++)|set[ \t]+([^\s="']++)){_APART}(?!-)""")
+# docker login -p value, mysql -pvalue
+_LOGIN = re.compile(
+    r"(?<![\w\-])(?:login|sshpass|(?:mysql|mariadb)[\w\-]*)\s(?:[^\n;|&]{0,100}?\s)??-p[ \t=]*(?=[^\s\-])"
+)
+# curl -u user:value; docker run -u 1000:1000 and -u node:node name a group
+_USER = re.compile(
+    rf"""((?<![\w\-])(?:-[uU]|--(?:proxy-)?user)(?:=|{_APART})["']?([^\s:"'/]*+):)(?!\d+\b|\2(?![^\s"']))[^\s"']+"""
+)
+_HEADER = re.compile(
+    r"""((?<![\w\-])(?:(?:proxy-)?authorization|x-[\w\-]*(?:auth|key|secret|token)|(?:private|job|deploy)-token)"""
+    r"""\\*["']?\s*:\s*\\*["']?(?:(?:basic|bearer|token)\s+)?)[^\s"'][^"'\n]*""",
+    re.IGNORECASE,
+)
+# Credentials inside an address: the password, and all of it where a token may be the name.
+_ADDRESS = re.compile(r"""(://(?:(?<=http://)|(?<=https://)|[^\s:/@]*:))[^\s/"']+@""")
+_PRIVATE_KEY = re.compile(r"(-----BEGIN [A-Z ]*PRIVATE KEY-----).*?(?=-----END|\Z)", re.DOTALL)
+# Of a value without quotes, builders name the second word and not whose it is.
+_STRAY = re.compile(r"""(can't find = in \\*")[^"\n\\]+""")
+# An instruction with the lines it goes on in, and the arguments of a RUN in a history. Histories have no quotes:
+# a value goes on to the next name.
+_INSTRUCTION = re.compile(
+    r"((?:(?<![\w\-])(?:ENV|ARG|LABEL|\|\d+)|^[ \t]*(?:env|arg|label))[ \t]+)((?:[^\n\\]|\\.)*+)",
+    re.DOTALL | re.MULTILINE,
+)
+_LEGACY = re.compile(r"([\w.\-]++[\s\\]++).+", re.DOTALL)  # ENV NAME value
+_PAIR = re.compile(
+    rf"""(?<!\S)(["']?([\w.\-]++)["']?=){_ADVICE}(?!\s).+?(?=\s["']?[\w.\-]++["']?=|\s/bin/|\Z)""", re.DOTALL
+)
 
 
 def is_secret(name: str) -> bool:
-    parted = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)
-    return bool(_NAME.search(parted)) and not _PLAIN.search(parted)
+    return bool(_NAME.search(name)) and not _PLAIN.search(name)
 
 
 class Hiding:
@@ -72,12 +118,35 @@ def _lines_of(value: str) -> list[str]:
 
 
 def masked_text(text: str) -> str:
-    """The text with the values of suspicious assignments hidden, and passwords in addresses."""
+    """The text without the values of suspicious assignments, flags, headers and addresses."""
+    low = text.lower()
+    if not any(sign in low for sign in _SIGNS):
+        return text
+    text = _ADDRESS.sub(rf"\1{MASK}@", text)
+    for pattern in (_ASSIGNED, _FLAG, _LOGIN):
+        text = "".join(_valueless(pattern, text))
+    for pattern in (_USER, _HEADER, _PRIVATE_KEY, _STRAY):
+        text = pattern.sub(rf"\1{MASK}", text)
+    return _INSTRUCTION.sub(_instruction, text)
 
-    def mask(found: re.Match[str]) -> str:
-        return f"{found[1]}={MASK}" if is_secret(found[1]) else found[0]
 
-    return _ADDRESS.sub(rf"\1{MASK}\2", _ASSIGNMENT.sub(mask, text))
+def _valueless(pattern: re.Pattern[str], text: str) -> Iterator[str]:
+    """The text in pieces, without the values behind what the pattern finds; its group is a name to be judged."""
+    kept = at = 0
+    while found := pattern.search(text, at):
+        at = found.end()
+        is_meant = found.lastindex is None or is_secret(found[found.lastindex])
+        if is_meant and (value := _VALUE.match(text, at)):
+            yield text[kept:at] + MASK
+            kept = at = value.end()
+    yield text[kept:]
+
+
+def _instruction(found: re.Match[str]) -> str:
+    begin, rest = found[1], found[2]
+    if (legacy := _LEGACY.match(rest)) and is_secret(legacy[1].rstrip(" \t\r\n\\")):
+        return f"{begin}{legacy[1]}{MASK}"
+    return begin + _PAIR.sub(lambda pair: f"{pair[1]}{MASK}" if is_secret(pair[2]) else pair[0], rest)
 
 
 def masked(value: Any, name: str = "") -> Any:
@@ -91,6 +160,6 @@ def masked(value: Any, name: str = "") -> Any:
     if name and is_secret(name):
         return MASK
     assigned, equals, _ = value.partition("=")
-    if equals and re.fullmatch(r"[A-Za-z_][\w\-.]*", assigned) and is_secret(assigned):
+    if equals and re.fullmatch(r"[\w\-.]+", assigned) and is_secret(assigned):
         return f"{assigned}={MASK}"
     return masked_text(value)

@@ -24,7 +24,7 @@ from images.models import Copy, Host, Job, Permission, Upload, User
 from images.operations import operation
 from images.references import InvalidReferenceError, parse
 from images.registries import credentials_of, registry_for
-from images.secrets import Hiding, is_secret
+from images.secrets import Hiding, is_secret, masked_text
 from images.uploads import upload_path, upload_survey
 
 DEADLINE_SECONDS = 6 * 3600
@@ -69,7 +69,7 @@ def build_start(
         "network": network, "platform": platform, "builder": builder, "secret_ids": sorted(secrets or {}),
     }  # fmt: skip
     parameters |= _context_parameters(by, dockerfile_text, upload, git_url, branch)
-    subject = names[0] if names else git_url or (upload.name if upload else "Dockerfile")
+    subject = names[0] if names else masked_text(git_url) or (upload.name if upload else "Dockerfile")
     batch = uuid.uuid4()
     return [
         job_start(
@@ -163,7 +163,7 @@ def _members(context: JobContext, steps: Steps) -> Iterator[Members]:
 
         def say(line: str) -> None:
             step.line_count += 1
-            context.log(line, step.number)
+            context.log(masked_text(line), step.number)
 
         with (
             _failing(steps, step),
@@ -308,7 +308,10 @@ def _what_came(context: JobContext, engine_id: str, before: dict[str, str]) -> d
     copy = (
         Copy.objects.filter(host=context.host, engine_id=engine_id).values("image_id", "size_bytes").first()
     )
-    layers = [{"by": step.created_by[:400], "bytes": step.size_bytes} for step in content.history]
+    # Of the base image too, which somebody else built.
+    layers = [
+        {"by": masked_text(step.created_by)[:400], "bytes": step.size_bytes} for step in content.history
+    ]
     return {
         "engine_id": engine_id,
         "image": copy["image_id"] if copy else None,

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from images.engine.buildkit import Status, Told, Vertex, Warned
-from images.secrets import Hiding
+from images.secrets import Hiding, masked_text
 
 MOST_STEPS = 400  # more are counted as one: a page of thousands helps nobody
 NAME_LENGTH = 400
@@ -77,7 +77,7 @@ class Steps:
 
     def __init__(self, *, is_classic: bool = False, hide: Hiding | None = None) -> None:
         self.is_classic = is_classic
-        self.hide = hide or Hiding()  # takes secrets out of what is kept
+        self.hide = hide or Hiding()  # takes the build's own secrets out of what is kept
         self.image_id = ""  # what was built; "" until the builder has told
         self.steps: list[Step] = []
         self._by_key: dict[str, Step] = {}
@@ -92,9 +92,7 @@ class Steps:
             return self.steps[-1]
         found = _STAGE.match(name)
         stage, rest = (found[1], found[2]) if found else ("", name)
-        step = Step(
-            len(self.steps) + 1, (rest or name)[:NAME_LENGTH], kind or _kind(stage, rest), stage[:100]
-        )
+        step = Step(len(self.steps) + 1, self._kept(rest or name), kind or _kind(stage, rest), stage[:100])
         step.state = state
         if state == "running":
             step.started_at = datetime.now(UTC)
@@ -103,8 +101,16 @@ class Steps:
         return step
 
     def finish(self, step: Step, state: str = "done", error: str = "") -> None:
-        step.state, step.ended_at, step.error = state, datetime.now(UTC), error[:NAME_LENGTH]
+        step.state, step.ended_at, step.error = state, datetime.now(UTC), self._kept(error)
         step.started_at = step.started_at or step.ended_at
+
+    def _masked(self, text: str) -> str:
+        """Without what was given as a secret, and what looks like one: instructions and commands hold some."""
+        return masked_text(self.hide(text))
+
+    def _kept(self, text: str) -> str:
+        """A name or an error; masked before it is cut, while a secret is whole."""
+        return self._masked(text)[:NAME_LENGTH]
 
     def take(self, told: Told) -> list[Line]:
         """Notes a piece of BuildKit's progress."""
@@ -129,7 +135,7 @@ class Steps:
         step.started_at = step.started_at or vertex.started_at
         step.ended_at = vertex.completed_at or step.ended_at
         if vertex.error:
-            step.error = self.hide(vertex.error)[:NAME_LENGTH]
+            step.error = self._kept(vertex.error)
             # What runs beside the failing step is called off with it.
             step.state = "stopped" if "context canceled" in vertex.error else "failed"
         elif vertex.is_cached:
@@ -182,7 +188,7 @@ class Steps:
 
     def _line(self, step: Step, line: str) -> Line:
         # A progress bar in a terminal overwrites its line: what stood there last counts.
-        line = self.hide(_COLOUR.sub("", line.rstrip("\r").rpartition("\r")[2]))
+        line = self._masked(_COLOUR.sub("", line.rstrip("\r").rpartition("\r")[2]))
         step.line_count += 1
         step.tail.append(line[:1000])
         return step.number, line
@@ -197,7 +203,7 @@ class Steps:
             step.streams.clear()
         if self._current:
             self._end_current("done" if is_built else "failed" if error else "stopped")
-            self._current.error = self._current.error or error[:NAME_LENGTH]
+            self._current.error = self._current.error or self._kept(error)
         for step in self.steps:
             if is_built and step.state in ("waiting", "running"):
                 # BuildKit does not tell of steps whose outcome it found whole in its cache.

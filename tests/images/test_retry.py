@@ -8,12 +8,14 @@ from django.test import Client
 from django.utils import timezone
 
 from images import job_input
+from images.commands.build import build_start
 from images.errors import UserError
-from images.jobs import ItemInput, job_start
+from images.jobs import ItemInput, job_carry_out, job_start
 from images.models import AuditEntry, Host, HostGroup, ItemState, Job, JobState, Permission, Upload, User
 from images.operations import OPERATIONS, operation
 from images.removal import removal_start
 from images.retry import can_retry, job_retry
+from images.secrets import MASK
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -178,6 +180,31 @@ def test_secrets_of_the_input_are_masked(host: Host) -> None:
     assert "hunter2" not in str(shown)
     assert shown["Build arguments"][0] == "VERSION=3"
     assert shown["odd"] == ("1", "two")
+
+
+def test_name_of_a_job_holds_no_secret_of_its_address(host: Host, ada: User) -> None:
+    address = "https://git.example.com/x?private_token=hunter2"
+    [job] = build_start(by=ada, hosts=[host], git_url=address)
+    assert job.parameters["git_url"] == address
+    assert job.subject == f"https://git.example.com/x?private_token={MASK}"
+    assert "hunter2" not in AuditEntry.objects.get(action="job.build").target
+
+
+def test_error_of_a_job_is_stored_without_its_secrets(host: Host) -> None:
+    @operation("leak", label="Leak", permission=Permission.PULL)
+    def _leak(context: Any) -> dict[str, Any]:
+        raise UserError(
+            "build_failed", raw="ENV API_TOKEN=hunter2", step="RUN x --password hunter2", host="ci-1"
+        )
+
+    try:
+        job = job_start(kind="leak", host=host, by=None)
+        job_carry_out(job.pk)
+    finally:
+        del OPERATIONS["leak"]
+    job.refresh_from_db()
+    assert job.error_raw == f"ENV API_TOKEN={MASK}"
+    assert job.error_values == {"step": f"RUN x --password {MASK}", "host": "ci-1"}
 
 
 def test_build_from_an_upload_is_repeated_by_its_owner_alone(host: Host, ada: User) -> None:
