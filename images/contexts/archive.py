@@ -3,6 +3,7 @@
 The archive is made while it is sent: nothing is extracted and no second copy is written.
 """
 
+import contextlib
 import posixpath
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +15,7 @@ from typing import Any
 from django.conf import settings
 
 from images.contexts.members import END, Member, clean_info, file_members, readable, safe_path
-from images.engine.dockerignore import Ignore
+from images.engine.dockerignore import Ignore, PatternError
 from images.errors import UserError
 
 MOST_TEXT_BYTES = 256 * 1024  # of a Dockerfile or a .dockerignore
@@ -86,7 +87,8 @@ def survey(members: Members, *, folder: str = "", dockerfile: str = "") -> Surve
     """Looks through a context once, and twice where a .dockerignore leaves something out.
 
     Without a `folder`, an archive that holds nothing beside one folder means that folder. Without a
-    `dockerfile` it is the one named Dockerfile, else the only one there is. Raises UserError context_*.
+    `dockerfile` it is the one named Dockerfile, else the only one there is. Raises UserError context_*, and
+    build_syntax for a .dockerignore that docker refuses.
     """
     seen = _Seen()
     for member in members():
@@ -101,8 +103,18 @@ def survey(members: Members, *, folder: str = "", dockerfile: str = "") -> Surve
         if (text := seen.texts.get(posixpath.join(folder, name))) is not None:
             found.ignore_file, found.ignore_text = name, text
             break
-    _count(found, inside(members, folder), seen)
+    with _patterns_said(found):
+        _count(found, inside(members, folder), seen)
     return found
+
+
+@contextlib.contextmanager
+def _patterns_said(found: Survey) -> Iterator[None]:
+    try:
+        yield
+    except PatternError as error:
+        detail = f"{found.ignore_file}: {readable(str(error))[:200]}"
+        raise UserError("build_syntax", line=error.line, detail=detail) from error
 
 
 def _likely(dockerfiles: list[str]) -> str:
@@ -223,11 +235,12 @@ def packed(members: Members, found: Survey) -> Iterator[bytes]:
     Headers and small files are gathered: each piece costs several calls on its way to the engine.
     """
     gathered = bytearray()
-    for chunk in _packed(members, found):
-        gathered += chunk
-        if len(gathered) >= PIECE_BYTES:
-            yield bytes(gathered)
-            gathered.clear()
+    with _patterns_said(found):
+        for chunk in _packed(members, found):
+            gathered += chunk
+            if len(gathered) >= PIECE_BYTES:
+                yield bytes(gathered)
+                gathered.clear()
     yield bytes(gathered)
 
 

@@ -30,6 +30,7 @@ LONGEST_HEADER = 1 << 20  # of the headers that carry long names
 LARGEST_ZIP_LIST = 12 << 20  # zip's list of members is read whole: some 130,000 of them
 MOST_XZ_MEMORY = 128 << 20
 LONGEST_LINK = 4096
+LONGEST_PATH = 4096  # of Linux; a header has room for one of half a million folders
 
 
 @dataclass(slots=True)
@@ -111,7 +112,7 @@ def readable(text: str) -> str:
 def safe_path(name: str) -> str:
     """The name as a path inside the context; empty for the context itself. Raises UserError context_unsafe."""
     parts = name.split("/")
-    if ".." in parts or "\0" in name:
+    if ".." in parts or "\0" in name or len(name) > LONGEST_PATH:
         raise UserError("context_unsafe", name=readable(name[:200]))
     path = posixpath.normpath("/".join(parts).lstrip("/") or ".")
     return "" if path == "." else path

@@ -18,7 +18,7 @@ import zstandard
 from images.contexts import members
 from images.contexts.archive import archived, packed, survey
 from images.dockerfiles import bases, instructions, numbered, secret_ids
-from images.engine.dockerignore import Ignore
+from images.engine import dockerignore
 from images.errors import UserError
 
 
@@ -213,23 +213,30 @@ def test_folder_that_is_not_there_is_said(write: Callable[[bytes], Path]) -> Non
     assert names_sent(path, folder="a/") == ["Dockerfile"]
 
 
-@pytest.mark.parametrize(
-    ("patterns", "out", "kept"),
-    [
-        ("node_modules", ["node_modules", "node_modules/a/b"], ["src/node_modules/a", "Node_modules"]),
-        ("**/node_modules", ["node_modules/a", "src/deep/node_modules/x/y.js"], ["src/a"]),
-        ("*.log", ["a.log"], ["src/a.log"]),
-        ("**/*.log\n!keep.log", ["src/a.log"], ["keep.log"]),
-        ("docs/*\n!docs/readme.md", ["docs/a"], ["docs/readme.md"]),
-        ("/secret/", ["secret/key"], ["a/secret/key"]),
-        ("*", ["a", "b/c"], ["Dockerfile", ".dockerignore"]),
-        ("# comment\n\n  spaced  \n", ["spaced"], ["# comment"]),
-        ("*\n!src", ["a"], ["src/x"]),
-    ],
-)
-def test_dockerignore_leaves_out_what_docker_would(patterns: str, out: list[str], kept: list[str]) -> None:
-    ignore = Ignore(patterns, ["Dockerfile"])
-    assert [name for name in out + kept if ignore.leaves_out(name)] == out
+@pytest.mark.parametrize("pattern", ["[ab", "!"])
+def test_dockerignore_that_docker_refuses_is_said(write: Callable[[bytes], Path], pattern: str) -> None:
+    path = write(tar(("Dockerfile", b"FROM scratch\n"), (".dockerignore", f"a\n{pattern}\n".encode())))
+    with pytest.raises(UserError) as refused:
+        survey(archived(path))
+    assert (refused.value.code, refused.value.values) == (
+        "build_syntax",
+        {"line": "2", "detail": f".dockerignore: syntax error in pattern: {pattern}"},
+    )
+
+
+def test_dockerignore_that_would_take_for_ever_is_refused(
+    write: Callable[[bytes], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dockerignore, "MATCH_SECONDS", 0.05)
+    pattern = "/".join(["**/a"] * 20) + "/x"
+    path = write(
+        tar(("Dockerfile", b"FROM scratch\n"), (".dockerignore", pattern.encode()), ("a/" * 2000 + "b", b""))
+    )
+    assert code_of(path) == "build_syntax"
+
+
+def test_path_of_more_folders_than_a_disk_can_hold_is_refused(write: Callable[[bytes], Path]) -> None:
+    assert code_of(write(tar(("a/" * 2100 + "b", b"")))) == "context_unsafe"
 
 
 def test_secrets_that_a_dockerfile_mounts() -> None:
