@@ -113,8 +113,8 @@ def _patterns_said(found: Survey) -> Iterator[None]:
     try:
         yield
     except PatternError as error:
-        detail = f"{found.ignore_file}: {readable(str(error))[:200]}"
-        raise UserError("build_syntax", line=error.line, detail=detail) from error
+        detail = readable(str(error))[:200]
+        raise UserError("context_ignore", file=found.ignore_file, line=str(error.line), detail=detail) from error
 
 
 def _likely(dockerfiles: list[str]) -> str:

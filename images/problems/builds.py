@@ -124,6 +124,11 @@ BUILDS: dict[str, Problem] = {
         _("The disk of the web server is full, or its spool folder can not be written."),
         _("Ask who runs Drydock; SPOOL_DIR names the folder."),
     ),
+    "context_ignore": Problem(
+        _("Line %(line)s of %(file)s can not be read: %(detail)s."),
+        _("Docker refuses such a pattern as well, or one with so many wildcards would take for ever."),
+        _("Write the pattern in a simpler way, and escape brackets that are meant as such."),
+    ),
     "git_address": Problem(
         _("%(url)s is not an address that is cloned."),
         _("Only repositories behind https:// are."),

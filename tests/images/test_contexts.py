@@ -219,8 +219,8 @@ def test_dockerignore_that_docker_refuses_is_said(write: Callable[[bytes], Path]
     with pytest.raises(UserError) as refused:
         survey(archived(path))
     assert (refused.value.code, refused.value.values) == (
-        "build_syntax",
-        {"line": "2", "detail": f".dockerignore: syntax error in pattern: {pattern}"},
+        "context_ignore",
+        {"file": ".dockerignore", "line": "2", "detail": f"syntax error in pattern: {pattern}"},
     )
 
 
@@ -232,7 +232,7 @@ def test_dockerignore_that_would_take_for_ever_is_refused(
     path = write(
         tar(("Dockerfile", b"FROM scratch\n"), (".dockerignore", pattern.encode()), ("a/" * 2000 + "b", b""))
     )
-    assert code_of(path) == "build_syntax"
+    assert code_of(path) == "context_ignore"
 
 
 def test_path_of_more_folders_than_a_disk_can_hold_is_refused(write: Callable[[bytes], Path]) -> None:
