@@ -68,7 +68,7 @@ CLEANUP: dict[str, Problem] = {
     "run_not_waiting": Problem(
         _("This run does not wait for approval."),
         _("Somebody else approved or cancelled it."),
-        _("Look at its page: it says who did, and what became of it."),
+        _("Look at its page: it says what became of it."),
     ),
     "run_ended": Problem(
         _("This run has ended already."),
