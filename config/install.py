@@ -84,6 +84,7 @@ NEEDS = [
     Need("iptables", lambda: has("iptables"), "some engines do not start", ("demo", "test")),
     Need("apparmor", _needs_no_apparmor, "containers do not start", ("demo", "test")),
     Need("busybox-static", lambda: has("busybox"), "sample containers do not run", ("demo", "test")),
+    Need("podman", lambda: has("podman"), "Podman hosts are not tested", ("test",)),
     Need("docker-registry", lambda: has("docker-registry"), "pulls and pushes are not tested", ("test",)),
     Need("apache2-utils", lambda: has("htpasswd"), "registries with a password are not tested", ("test",)),
     Need("openssl", lambda: has("openssl"), "TLS is not tested", ("test",)),

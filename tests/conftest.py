@@ -21,7 +21,9 @@ from images import access
 from images.engine import buildx
 from images.engine.ssh import TUNNELS
 from images.models import Role
-from tests import registry, sshd
+from tests import podman, registry, sshd
+from tests.engine.extra import BY_HAND
+from tests.podman import PrivatePodman
 from tests.registry import PrivateRegistry
 from tests.sshd import PrivateSshd
 
@@ -43,6 +45,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         ("engine", engines.why_not),
         ("registry", registry.why_not),
         ("ssh", sshd.why_not),
+        ("podman", podman.why_not),
         ("buildx", _why_no_buildx),
         ("browser", _why_no_browser),
         ("gettext", _why_no_gettext),
@@ -152,6 +155,26 @@ def make_engine(work_directory: Path) -> Iterator[Callable[..., PrivateEngine]]:
     yield make
     for engine in started:
         engine.destroy()
+
+
+@pytest.fixture(scope="session")
+def _podman(work_directory: Path) -> Iterator[PrivatePodman]:
+    service = PrivatePodman(work_directory / "podman").start()
+    yield service
+    service.destroy()
+
+
+@pytest.fixture
+def address_of(request: pytest.FixtureRequest) -> Callable[[str], str]:
+    """Of the engines that tests/engine/extra.py names."""
+
+    def address(name: str) -> str:
+        if name in BY_HAND:
+            return BY_HAND[name]
+        service: PrivatePodman = request.getfixturevalue("_podman")
+        return service.address
+
+    return address
 
 
 @pytest.fixture

@@ -32,9 +32,9 @@ from images.jobs import job_cancel, job_carry_out
 from images.models import Copy, Host, Job, JobState, Reference, Registry, Upload, User
 from tests import factories
 from tests.conftest import closing
+from tests.engine.extra import EXTRA, AddressOf, emptied, load
 from tests.engine.freed import registered
 from tests.engine.test_copy import small_disk  # noqa: F401 - a fixture
-from tests.engine.test_other_engines import emptied, load
 from tests.engine.workers import bench, wait_for
 from tests.registry import PASSWORD, USERNAME, PrivateRegistry
 
@@ -637,16 +637,13 @@ def test_build_whose_worker_was_killed_ends_in_the_engine_and_is_not_repeated(
         assert not sleepers()
 
 
-EXTRA = dict(pair.split("=", 1) for pair in os.environ.get("DRYDOCK_EXTRA_ENGINES", "").split())
-
-
-@pytest.mark.skipif(not EXTRA, reason="DRYDOCK_EXTRA_ENGINES names no engine")
-@pytest.mark.parametrize("name", sorted(EXTRA))
-def test_the_same_on_engines_that_are_started_by_hand(name: str, person: User) -> None:
-    """See test_other_engines.py. Podman gets its classic builder by itself."""
-    with emptied(EXTRA[name]) as api:
+@pytest.mark.parametrize("name", EXTRA)
+def test_the_same_on_other_engines(name: str, address_of: AddressOf, person: User) -> None:
+    """See extra.py. Podman gets its classic builder by itself."""
+    address = address_of(name)
+    with emptied(address) as api:
         load(api, Image([BASE], [Layer("tools", tools=True)], config={"Env": ["PATH=/bin"]}))
-    host = registered(EXTRA[name])
+    host = registered(address)
     version = uuid.uuid4().hex  # its build cache may be from an earlier run
     options: Any = {"tags": ["shop/api:1"], "build_args": {"VERSION": version}}
     stages = STAGES.replace(BASE, f"localhost/{BASE}") if host.engine_kind == "podman" else STAGES

@@ -1,11 +1,10 @@
 """Every image command on engines of other versions and makes, and on the one that all tests run on.
 
-DRYDOCK_EXTRA_ENGINES names the others, as in test_other_engines.py, and they are emptied as well; docs/engines.md has
+extra.py names the others, and they are emptied as well; docs/engines.md has
 the results. The registries here have no TLS: Docker allows that on 127.0.0.1, Podman has to be told so.
 """
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -27,14 +26,13 @@ from tests import factories
 from tests.browser.plugin import LiveSite
 from tests.conftest import free_port
 from tests.engine.cleaning import outcomes, planned, policy_for
+from tests.engine.extra import EXTRA, AddressOf, emptied, load
 from tests.engine.freed import find, registered
 from tests.engine.moves import loaded, noise, person, tags_inside, until
-from tests.engine.test_other_engines import emptied, load
 from tests.engine.test_pull import fill, pulled
 from tests.engine.test_push import pushed
 from tests.registry import PASSWORD, USERNAME, PrivateRegistry
 
-EXTRA = dict(pair.split("=", 1) for pair in os.environ.get("DRYDOCK_EXTRA_ENGINES", "").split())
 DEFAULT = "default"
 NAME = "127.0.0.1:5000/shop/api:1"  # nobody listens there: with a registry it is one name on Docker and on Podman
 ALSO = "127.0.0.1:5000/shop/api:latest"
@@ -45,13 +43,14 @@ pytestmark = [pytest.mark.engine, pytest.mark.registry, pytest.mark.django_db(tr
 MakeRegistry = Callable[..., PrivateRegistry]
 
 
-@pytest.fixture(params=[DEFAULT, *sorted(EXTRA)])
-def address(request: pytest.FixtureRequest, engine: PrivateEngine) -> str:
+@pytest.fixture(params=[DEFAULT, *EXTRA])
+def address(request: pytest.FixtureRequest, engine: PrivateEngine, address_of: AddressOf) -> str:
     """Of the engine that is tried, which is empty."""
     if request.param == DEFAULT:
         return engine.address
-    with emptied(EXTRA[request.param]):
-        return EXTRA[request.param]
+    address = address_of(request.param)
+    with emptied(address):
+        return address
 
 
 @pytest.fixture

@@ -1,60 +1,28 @@
-"""The same on engines that are started by hand, of any version and make: nothing on them is kept.
+"""Pictures, events and freed bytes on other engines: see extra.py."""
 
-Runs only where DRYDOCK_EXTRA_ENGINES names them: "docker26=unix:///tmp/a.sock podman=tcp://127.0.0.1:8080".
-Every engine is emptied, so name none that holds anything. docs/engines.md has the results.
-"""
-
-import contextlib
-import os
 import time
-from collections.abc import Iterator
-from typing import Any
 
-import docker
 import pytest
 from django.utils import timezone
 
 from config.demo import images as samples
+from config.demo.engines import PrivateEngine
 from images import hosts
 from images.engine import read
 from images.engine.client import Connection, open_engine
 from images.holdings import host_holdings
 from images.models import Copy, Host, Image
 from images.watch import Watcher
+from tests.engine.extra import BY_HAND, EXTRA, AddressOf, emptied, load
 from tests.engine.test_sync import APP, BASE
 from tests.engine.test_watch import within
 
-EXTRA = dict(pair.split("=", 1) for pair in os.environ.get("DRYDOCK_EXTRA_ENGINES", "").split())
-
-pytestmark = [
-    pytest.mark.engine,
-    pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif(not EXTRA, reason="DRYDOCK_EXTRA_ENGINES names no engine"),
-]
-each = pytest.mark.parametrize("name", sorted(EXTRA))
+pytestmark = [pytest.mark.engine, pytest.mark.django_db(transaction=True)]
+each = pytest.mark.parametrize("name", EXTRA)
 
 
-@contextlib.contextmanager
-def emptied(address: str) -> Iterator[Any]:
-    client: Any = docker.APIClient(address, version="auto", timeout=60)
-    with contextlib.closing(client) as api:
-        for container in api.containers(all=True):
-            api.remove_container(container["Id"], force=True)
-        for _ in range(5):
-            for image in api.images():
-                with contextlib.suppress(docker.errors.APIError):
-                    api.remove_image(image["Id"], force=True)
-        yield api
-
-
-def load(api: Any, *images: samples.Image) -> None:
-    """Podman says what it loaded in other words, so the engine is only asked to load."""
-    for image in images:
-        list(api.load_image(samples.archive([image])))
-
-
-def synced(name: str) -> Host:
-    host, _ = Host.objects.get_or_create(name=name, defaults={"address": EXTRA[name]})
+def synced(name: str, address: str) -> Host:
+    host, _ = Host.objects.get_or_create(name=name, defaults={"address": address})
     hosts.host_sync(host.pk)
     host.refresh_from_db()
     assert host.is_online, (host.error_code, host.error_raw)
@@ -68,11 +36,11 @@ IMAGES = (
 
 
 @each
-def test_sync_tells_images_containers_and_store(name: str) -> None:
-    with emptied(EXTRA[name]) as api:
+def test_sync_tells_images_containers_and_store(name: str, address_of: AddressOf) -> None:
+    with emptied(address_of(name)) as api:
         load(api, *IMAGES)
         container = samples.run_container(api, "app:1", "web", start=False)
-        host = synced(name)
+        host = synced(name, address_of(name))
         print(
             name,
             host.engine_kind,
@@ -101,10 +69,10 @@ def test_sync_tells_images_containers_and_store(name: str) -> None:
 
 
 @each
-def test_watch_tells_changes_soon(name: str) -> None:
-    with emptied(EXTRA[name]) as api:
+def test_watch_tells_changes_soon(name: str, address_of: AddressOf) -> None:
+    with emptied(address_of(name)) as api:
         load(api, IMAGES[0])
-        host = synced(name)
+        host = synced(name, address_of(name))
         watcher = Watcher()
         watcher.round()
         watcher.round()
@@ -134,10 +102,10 @@ def test_watch_tells_changes_soon(name: str) -> None:
 
 
 @each
-def test_freed_is_as_predicted_or_said_to_be_an_estimate(name: str) -> None:
-    with emptied(EXTRA[name]) as api:
+def test_freed_is_as_predicted_or_said_to_be_an_estimate(name: str, address_of: AddressOf) -> None:
+    with emptied(address_of(name)) as api:
         load(api, *IMAGES, samples.Image(["big:1"], [BASE, APP, samples.Layer("big", 3_000_000, "RUN big")]))
-        host = synced(name)
+        host = synced(name, address_of(name))
         going = list(Copy.objects.filter(repository__endswith="big").values_list("pk", flat=True))
         freed = host_holdings(host).freed(going)
         with open_engine(Connection.of(host)) as engine:
@@ -159,13 +127,15 @@ def test_freed_is_as_predicted_or_said_to_be_an_estimate(name: str) -> None:
         assert measured is not None or host.engine_kind == "podman", "Podman 4 tells no total"
 
 
-def test_one_content_is_one_image_on_every_store() -> None:
-    """A graph driver names it by its config, the containerd store by a manifest."""
-    for name, address in EXTRA.items():
+@pytest.mark.podman
+def test_one_content_is_one_image_on_every_store(engine: PrivateEngine, address_of: AddressOf) -> None:
+    """A graph driver names it by its config, the containerd store by a manifest, Podman in its own way."""
+    addresses = {"docker": engine.address, "podman": address_of("podman")} | BY_HAND
+    for name, address in addresses.items():
         with emptied(address) as api:
             load(api, *IMAGES)
-            synced(name)
+            synced(name, address)
     for image in Image.objects.all():
         print(image, sorted(f"{c.host} {c.short_id} {c}" for c in image.copies.all()))
-    assert Copy.objects.count() == 2 * len(EXTRA)
+    assert Copy.objects.count() == 2 * len(addresses)
     assert Image.objects.count() == 2
