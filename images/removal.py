@@ -26,6 +26,7 @@ from images.models import Copy, Host, ItemState, Job, JobItem, Permission, Pin, 
 from images.operations import operation
 from images.restoring import reference_taken
 
+MOST_HOLDERS = 200
 References = Mapping[int, Sequence[str]]
 """References by the pk of their copy."""
 
@@ -107,6 +108,28 @@ def removal_start(
             _refuse_pinned(removal)
         batch = uuid.uuid4()
         return [_start(by, removal, shown or {}, force=force, batch=batch) for removal in removals]
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Another copy of the same image that has the same reference."""
+
+    copy: Copy
+    is_last: bool  # by which it holds on there: the image would go with it
+
+    @property
+    def mark(self) -> str:
+        """Says which copy, and how it stood when somebody looked at it."""
+        return f"{self.copy.pk}:{int(self.is_last)}:{references_mark([self.copy.pk])[:16]}"
+
+
+def holders(user: User, copy: Copy, reference: str) -> list[Holder]:
+    """Where else the person may take this reference away; not where a container keeps the last one."""
+    others = Copy.objects.visible_to(user, Permission.REMOVE).exclude(pk=copy.pk)
+    held = others.filter(image=copy.image_id, references__name=reference, host__is_enabled=True)
+    rows = held.select_related("host").prefetch_related("references").order_by("host__name")[:MOST_HOLDERS]
+    found = [Holder(each, set(independent(_names(each))) <= {reference}) for each in rows]
+    return [holder for holder in found if not (holder.is_last and holder.copy.container_count)]
 
 
 NOT_DONE = (ItemState.PENDING, ItemState.RUNNING, ItemState.SKIPPED, ItemState.FAILED, ItemState.UNKNOWN)

@@ -114,7 +114,9 @@ def _patterns_said(found: Survey) -> Iterator[None]:
         yield
     except PatternError as error:
         detail = readable(str(error))[:200]
-        raise UserError("context_ignore", file=found.ignore_file, line=str(error.line), detail=detail) from error
+        raise UserError(
+            "context_ignore", file=found.ignore_file, line=str(error.line), detail=detail
+        ) from error
 
 
 def _likely(dockerfiles: list[str]) -> str:

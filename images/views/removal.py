@@ -10,8 +10,9 @@ from django.views.decorators.http import require_http_methods
 from images import access
 from images.errors import UserError, explain
 from images.forms.base import row_numbers
+from images.forms.references import AlsoOnForm
 from images.models import Copy, Permission
-from images.removal import HostRemoval, references_mark, removal_preview, removal_start
+from images.removal import HostRemoval, holders, references_mark, removal_preview, removal_start
 from images.selection import Selection, selection_of
 from images.templatetags.drydock import human_size
 from images.views.dialogs import dialog, go_to
@@ -53,15 +54,21 @@ def reference_remove(request: SignedInRequest, *, pk: int) -> HttpResponse:
         raise Http404
     [removal] = removal_preview(copies=[copy], references={pk: [name]})
     is_last = pk not in removal.takes
+    others = holders(request.user, copy, name)
+    form = AlsoOnForm(request.POST if request.method == "POST" else None, holders=others) if others else None
     # Whoever agreed to untag did not agree to lose the image, which is what it has come to meanwhile.
-    if request.method == "POST" and request.POST.get("is_last", "") == ("1" if is_last else ""):
-        seen = {pk: request.POST.get("seen", "").split()}
+    is_agreed = request.method == "POST" and request.POST.get("is_last", "") == ("1" if is_last else "")
+    if is_agreed and (form is None or form.is_valid()):
+        copies = [copy, *(form.copies if form else ())]
+        seen = {each.pk: [reference.name for reference in each.references.all()] for each in copies}
+        seen[pk] = request.POST.get("seen", "").split()
+        taken = {each.pk: [name] for each in copies}
         try:
-            jobs = removal_start(by=request.user, copies=[copy], references={pk: [name]}, shown=seen)
+            jobs = removal_start(by=request.user, copies=copies, references=taken, shown=seen)
             return go_to(request, jobs_url(jobs))
         except UserError as refused:
             error = refused
-    return _reference_question(request, copy, removal, name, names, error)
+    return _reference_question(request, copy, removal, name, names, error, form)
 
 
 def _reference_question(
@@ -71,6 +78,7 @@ def _reference_question(
     name: str,
     names: list[str],
     error: UserError | None,
+    form: AlsoOnForm | None,
 ) -> HttpResponse:
     is_last, values = copy.pk not in removal.takes, {"name": name, "host": copy.host}
     submit, points = _("Remove the reference"), [other for other in names if other != name]
@@ -95,6 +103,7 @@ def _reference_question(
         submit=submit,
         danger=is_last,
         error=error,
+        form=form if submit else None,
         hidden={"is_last": "1" if is_last else "", "seen": " ".join(names)},
         back=reverse("images:image-detail", args=[copy.image_id]),
     )

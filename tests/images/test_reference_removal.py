@@ -1,5 +1,8 @@
 """Removing one reference of a copy: it untags only, until it is the last one."""
 
+import re
+from typing import Any
+
 import pytest
 from django.test import Client
 
@@ -35,7 +38,7 @@ def asked(client: Client, copy: Copy, name: str = "shop/api:1") -> str:
     return client.get(url(copy, name), headers={"HX-Request": "true"}).content.decode()
 
 
-def answered(client: Client, copy: Copy, **data: str) -> str:
+def answered(client: Client, copy: Copy, **data: Any) -> str:
     values = {"is_last": "", "seen": "shop/api:1 shop/api:stable"} | data
     response = client.post(url(copy), values, headers={"HX-Request": "true"})
     return response.headers.get("HX-Redirect", "") or response.content.decode()
@@ -82,6 +85,45 @@ def test_last_one_of_an_image_in_use_can_not_go(client: Client, ada: User, host:
     text = asked(client, copy)
     assert "a container uses it" in text
     assert 'type="submit"' not in text
+
+
+def test_other_hosts_that_have_the_name_can_be_chosen_too(
+    client: Client, ada: User, copy: Copy, host: Host
+) -> None:
+    group = host.groups.get()
+    second, third, used, off = (
+        factories.make_host(name, groups=(group,)) for name in ("b", "c", "used", "off")
+    )
+    other = factories.make_copy(second, "shop/api:1", "shop/api:2", image=copy.image)
+    last = factories.make_copy(third, "shop/api:1", image=copy.image)
+    factories.make_copy(used, "shop/api:1", image=copy.image, container_count=1)
+    factories.make_copy(off, "shop/api:1", "x:1", image=copy.image)
+    Host.objects.filter(pk=off.pk).update(is_enabled=False)
+    factories.make_copy(factories.make_host("hidden"), "shop/api:1", "x:1", image=copy.image)
+    text = asked(client, copy)
+    marks = re.findall(r'name="also" value="([^"]+)"', text)
+    assert [mark.split(":")[0] for mark in marks] == [str(other.pk), str(last.pk)]
+    assert "c: the last one there, the image goes" in text
+    for name in ("used", "off", "hidden"):
+        assert f">{name}" not in text
+    assert answered(client, copy, also=marks).startswith("/jobs/batches/")
+    taken = {job.host.name: job.parameters["items"] for job in Job.objects.all()}
+    assert taken == {
+        "ci-1": [{"seen": ["shop/api:1", "shop/api:stable"], "take": ["shop/api:1"]}],
+        "b": [{"seen": ["shop/api:1", "shop/api:2"], "take": ["shop/api:1"]}],
+        "c": [{"seen": ["shop/api:1"], "take": None}],
+    }
+
+
+def test_host_where_it_became_the_last_one_is_asked_about_again(
+    client: Client, ada: User, copy: Copy, host: Host
+) -> None:
+    second = factories.make_host("b", groups=(host.groups.get(),))
+    other = factories.make_copy(second, "shop/api:1", "shop/api:2", image=copy.image)
+    [mark] = re.findall(r'name="also" value="([^"]+)"', asked(client, copy))
+    other.references.filter(name="shop/api:2").delete()
+    assert "Something changed there meanwhile." in answered(client, copy, also=[mark])
+    assert not Job.objects.exists()
 
 
 def test_pinned_image_keeps_its_last_reference(client: Client, ada: User, host: Host) -> None:

@@ -1,0 +1,37 @@
+"""On which other hosts a reference goes as well."""
+
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from images.models import Copy
+from images.removal import Holder
+
+
+class AlsoOnForm(forms.Form):
+    also = forms.MultipleChoiceField(
+        label=_("Also on these hosts"), required=False, widget=forms.CheckboxSelectMultiple,
+        error_messages={"invalid_choice": _("Something changed there meanwhile. Look at it again.")},
+    )  # fmt: skip
+
+    def __init__(self, *args: Any, holders: list[Holder], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._by_mark = {holder.mark: holder for holder in holders}
+        field: Any = self.fields["also"]
+        field.choices = [(mark, self._label(holder)) for mark, holder in self._by_mark.items()]
+
+    @staticmethod
+    def _label(holder: Holder) -> str:
+        host = holder.copy.host.name
+        return (
+            gettext("%(host)s: the last one there, the image goes") % {"host": host}
+            if holder.is_last
+            else host
+        )
+
+    @property
+    def copies(self) -> list[Copy]:
+        """Those that were ticked, once the form is valid."""
+        return [self._by_mark[mark].copy for mark in self.cleaned_data["also"]]
