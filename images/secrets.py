@@ -18,9 +18,14 @@ _PLAIN = re.compile(
 )
 
 # Logs go through all of this: no pattern looks at a piece of text again and again, however long the line is.
-_SIGNS = (
-    "pass", "pwd", "secret", "token", "key", "credential", "auth", "pat", "://", "-u", "-p", "find = in",
-)  # fmt: skip
+_SIGNS = ("pass", "pwd", "secret", "token", "key", "credential", "auth", "find = in")
+# These are in every other line ("path"), so they are looked at more closely.
+_LIKELY_SIGNS = {
+    "pat": re.compile(r"(?<![A-Za-z])[Pp][Aa][Tt][Ss]?(?![A-Za-z])|[a-z]Pats?(?![a-z])"),
+    "://": re.compile(r"""://[^\s/"']*@"""),
+    "-u": re.compile(r"(?<![\w\-])-[uU]|--(?:proxy-)?user"),
+    "-p": re.compile(r"login|mysql|mariadb"),
+}
 # Quotes may be escaped, in a text that is quoted itself; one that is never closed ends with its line. BuildKit's
 # advice speaks of "ENV key=value", which hides nothing.
 _ADVICE = r'(?!value["\s])'
@@ -120,7 +125,9 @@ def _lines_of(value: str) -> list[str]:
 def masked_text(text: str) -> str:
     """The text without the values of suspicious assignments, flags, headers and addresses."""
     low = text.lower()
-    if not any(sign in low for sign in _SIGNS):
+    if not any(sign in low for sign in _SIGNS) and not any(
+        sign in low and pattern.search(text) for sign, pattern in _LIKELY_SIGNS.items()
+    ):
         return text
     text = _ADDRESS.sub(rf"\1{MASK}@", text)
     for pattern in (_ASSIGNED, _FLAG, _LOGIN):
