@@ -20,12 +20,19 @@ def sweeping(directory: Path, engines: Sequence[PrivateEngine]) -> Iterator[None
     """Sees to it that none of the engines outlives this process. Waits first for the sweeper of one that was killed."""
     directory.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", __name__, str(directory), *(str(engine.directory) for engine in engines)]
-    with subprocess.Popen(
+    process = subprocess.Popen(
         command, cwd=BASE_DIR, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
-    ) as process:
-        assert process.stdout
+    )
+    assert process.stdin
+    assert process.stdout
+    try:
         process.stdout.readline()
         yield
+    finally:
+        # Not left to Popen's own end of a block: that does not wait when Ctrl-C was pressed.
+        process.stdin.close()
+        process.wait()
+        process.stdout.close()
 
 
 def main(directory: str, *engines: str) -> None:

@@ -105,7 +105,7 @@ def test_demo_shows_the_scene_starts_again_and_leaves_nothing_behind(
         assert colleague.get(f"{site.url}/hosts/add/", timeout=20).status_code == 403
 
     assert site.stop() == 0
-    assert site.output.endswith("\nStopping ...\nStopped.\n")
+    assert site.output.endswith("\nStopping ...\nStopped.\n"), site.output
     assert site.processes() == {}
     assert left_of(data) == []
 
