@@ -24,12 +24,10 @@ class AlsoOnForm(forms.Form):
 
     @staticmethod
     def _label(holder: Holder) -> str:
-        host = holder.copy.host.name
-        return (
-            gettext("%(host)s: the last one there, the image goes") % {"host": host}
-            if holder.is_last
-            else host
-        )
+        values = {"host": holder.copy.host.name}
+        if holder.is_last:
+            return gettext("%(host)s: the last one there, the image goes") % values
+        return gettext("%(host)s: untags only, the image stays") % values
 
     @property
     def copies(self) -> list[Copy]:

@@ -104,6 +104,7 @@ def test_other_hosts_that_have_the_name_can_be_chosen_too(
     marks = re.findall(r'name="also" value="([^"]+)"', text)
     assert [mark.split(":")[0] for mark in marks] == [str(other.pk), str(last.pk)]
     assert "c: the last one there, the image goes" in text
+    assert "b: untags only, the image stays" in text
     for name in ("used", "off", "hidden"):
         assert f">{name}" not in text
     assert answered(client, copy, also=marks).startswith("/jobs/batches/")
