@@ -94,8 +94,10 @@ def test_image_is_tagged_pushed_and_found_behind_when_its_tag_moves(
     assert page.locator("dl.facts dd", has_text="Ours").count() == 1
 
     # Somebody else moves the tag: after a look the copy is behind, and one click pulls what is new.
-    move_tag(engine, name)
-    # The tag came back to the same copy: the page is looked at when the watch has followed.
+    newer = move_tag(engine, name)
+    # The tag went to the newer image and came back: the page is looked at when the watch has followed
+    # all of it. That our copy has the name says nothing, as it had it before.
+    wait_for(lambda: Copy.objects.filter(host=host, engine_id=newer).exclude(references__name=name).exists())
     wait_for(lambda: Copy.objects.filter(pk=copy.pk, references__name=name).exists())
     page.goto(f"/images/{copy.image_id}/")
     page.get_by_role("button", name="Check for newer").click()
@@ -110,17 +112,19 @@ def test_image_is_tagged_pushed_and_found_behind_when_its_tag_moves(
     assert newest("pull").result["digest"] == registry.digest("shop/api", "1", signed_in=True)
 
 
-def move_tag(engine: PrivateEngine, name: str) -> None:
-    """Pushes another image under the name, and puts the name back to where it was."""
+def move_tag(engine: PrivateEngine, name: str) -> str:
+    """Pushes another image under the name, and puts the name back to where it was. Returns the other's ID."""
     repository, _, tag = name.rpartition(":")
     with engine.client() as client:
         api: Any = client
         before = api.inspect_image(name)["Id"]
         demo.load(api, Image([name], [BASE, Layer("newer", 1_000_000)]))
+        newer: str = api.inspect_image(name)["Id"]
         auth = {"username": USERNAME, "password": PASSWORD}
         for line in api.push(name, stream=True, decode=True, auth_config=auth):
             assert "error" not in line, line
         api.tag(before, repository, tag)
+        return newer
 
 
 def test_registry_page_says_why_a_login_fails(
