@@ -36,7 +36,7 @@ from images.search_index import SEARCH_TABLE
 PAGE_SIZE = 50
 COUNT_LIMIT = 10_000
 """So many copies are selected, or removed, at once."""
-SHOWN_LIMIT = 2_000
+SHOWN_LIMIT = 1_000
 """More matches are said as "more than": counting on would cost more than the page itself."""
 RARE = 3_000
 """Up to so many matches are looked up first and then sorted; more are met soon enough on a walk in order."""
@@ -335,8 +335,10 @@ def rows_of(ids: Sequence[int]) -> list[Copy]:
     containers = Prefetch(
         "containers", Container.objects.only("pk", "copy_id", "name", "container_id", "state")
     )
-    found = Copy.objects.filter(pk__in=ids).select_related("host").defer("search_text")
-    copies = {copy.pk: copy for copy in found.prefetch_related(references, containers)}
+    # A whole host would bring its keys along, to be decrypted for each row.
+    hosts = Prefetch("host", Host.objects.only("name", "is_estimate"))
+    found = Copy.objects.filter(pk__in=ids).defer("search_text")
+    copies = {copy.pk: copy for copy in found.prefetch_related(hosts, references, containers)}
     rows = [copies[pk] for pk in ids if pk in copies]
     pins = Pin.objects.active(timezone.now()).filter(image__in={row.image_id for row in rows})
     pinned = set(pins.values_list("image_id", "host_id"))
@@ -395,7 +397,7 @@ def fleet_groups(user: User, query: FleetQuery) -> FleetGroups:
         .order_by()
         .values(key=F(column))
         .annotate(
-            copy_count=Count("pk"),
+            copy_count=Count("*"),  # not "pk", which PostgreSQL would fetch from the table
             used_by=Sum("container_count"),
             size_bytes=Max("size_bytes"),
             own_bytes=Sum("own_bytes"),
@@ -426,7 +428,10 @@ def _group_names(user: User, query: FleetQuery, keys: list[Any]) -> dict[Any, st
     if query.by == "repository":
         return {key: key for key in keys}
     copies = Copy.objects.visible_to(user).filter(image__in=keys).order_by("repository", "tag", "-id")
-    return {copy.image_id: copy.name for copy in copies.only("image_id", "repository", "tag", "engine_id")}
+    # Of thousands one is made an object for each image: the last, as those without a name come first.
+    chosen = dict(copies.values_list("image_id", "pk"))
+    named = Copy.objects.filter(pk__in=chosen.values()).only("image_id", "repository", "tag", "engine_id")
+    return {copy.image_id: copy.name for copy in named}
 
 
 # Removing and selecting

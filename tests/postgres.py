@@ -42,6 +42,7 @@ class PrivatePostgres:
         settings = {
             "port": self.port, "listen_addresses": "127.0.0.1", "unix_socket_directories": "",
             "fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_connections": 100,
+            "random_page_cost": 1.1,  # as docker-compose.yml sets it
         }  # fmt: skip
         return " ".join(f"-c {name}='{value}'" for name, value in settings.items())
 

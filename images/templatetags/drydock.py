@@ -6,12 +6,11 @@ from typing import Any
 
 from django import template
 from django.contrib.staticfiles import finders
-from django.template.defaultfilters import date as format_date
 from django.utils import timezone
 from django.utils.html import conditional_escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_noop, ngettext
 
 register = template.Library()
 
@@ -42,17 +41,16 @@ def plain_size(size_bytes: int | None) -> str:
     return "–" if size_bytes is None else human_size(size_bytes)
 
 
-_STEPS = ((365 * 86400, "y"), (30 * 86400, "mo"), (86400, "d"), (3600, "h"), (60, "min"))
+_STEPS = (
+    (365 * 86400, gettext_noop("%(n)d y")), (30 * 86400, gettext_noop("%(n)d mo")), (86400, gettext_noop("%(n)d d")),
+    (3600, gettext_noop("%(n)d h")), (60, gettext_noop("%(n)d min")), (1, gettext_noop("%(n)d s")),
+)  # fmt: skip
 
 
 def human_age(seconds: float) -> str:
     """The largest whole unit: "5 min", "3 d", "2 y"."""
-    for length, unit in _STEPS:
-        if seconds >= length:
-            return {
-                "y": _("%(n)d y"), "mo": _("%(n)d mo"), "d": _("%(n)d d"), "h": _("%(n)d h"), "min": _("%(n)d min"),
-            }[unit] % {"n": seconds // length}  # fmt: skip
-    return _("%(n)d s") % {"n": seconds}
+    length, text = next((step for step in _STEPS if seconds >= step[0]), _STEPS[-1])
+    return _(text) % {"n": seconds // length}
 
 
 @register.filter
@@ -67,13 +65,9 @@ def ago(moment: datetime | None, never: str = "–") -> str:
         text = _("in %(age)s") % {"age": human_age(-seconds)}
     else:
         text = _("%(age)s ago") % {"age": human_age(seconds)}
-    local = timezone.localtime(moment)
-    return format_html(
-        '<time datetime="{}" title="{}">{}</time>',
-        moment.isoformat(),
-        format_date(local, "Y-m-d H:i:s T"),
-        text,
-    )
+    # Digits alone: Python writes them ten times as fast as Django's own date, and a page has two hundred.
+    exact = f"{timezone.localtime(moment):%Y-%m-%d %H:%M:%S %Z}"
+    return format_html('<time datetime="{}" title="{}">{}</time>', moment.isoformat(), exact, text)
 
 
 @register.filter
