@@ -12,7 +12,7 @@ from images import access, job_queue
 from images.job_queue import Place
 from images.jobs import job_cancel
 from images.models import Job, JobState, User
-from images.retry import NOT_DONE, jobs_retry, may_retry, permission_for
+from images.retry import NOT_DONE, jobs_retry, may_begin_again, may_retry, permission_for
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,12 @@ class Batch:
     def repeatable(self) -> list[Job]:
         """Those that did not succeed and that this person may start again."""
         return [job for job in self.jobs if job.state in NOT_DONE and may_retry(self.user, job)]
+
+    @property
+    def to_upload(self) -> list[Job]:
+        """Loads that did not succeed: only the browser, which has the file, can begin them again."""
+        loads = [job for job in self.jobs if job.kind == "load" and job.state in NOT_DONE]
+        return [job for job in loads if may_begin_again(self.user, job)]
 
     def _can_be_cancelled(self, job: Job) -> bool:
         return (

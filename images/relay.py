@@ -27,6 +27,7 @@ KEEP_SECONDS = 600  # what nobody touches any more is gone after so long
 ATTENDED_SECONDS = 20  # a web process that was killed is noticed after so long
 
 _DATA, _END, _BROKEN, _TAKEN = b"d", b"e", b"x", b"1"
+_SERVED, _HANDED_OVER = b"1", b"0"
 
 
 class RelayClosed(Exception):
@@ -63,11 +64,16 @@ class Relay:
 
     def attend(self) -> None:
         """The browser is there; to be said again within ATTENDED_SECONDS."""
-        self._redis.set(self.attended, 1, ex=ATTENDED_SECONDS)
+        self._redis.set(self.attended, _SERVED, ex=ATTENDED_SECONDS)
 
     def attend_once(self) -> bool:
         """The same for the first time; False when another request serves this job already."""
-        return bool(self._redis.set(self.attended, 1, nx=True, ex=ATTENDED_SECONDS))
+        before = self._redis.set(self.attended, _SERVED, get=True, ex=ATTENDED_SECONDS)
+        return bool(before != _SERVED)
+
+    def hand_over(self) -> None:
+        """This request ends, and the browser comes with another one within ATTENDED_SECONDS."""
+        self._redis.set(self.attended, _HANDED_OVER, ex=ATTENDED_SECONDS)
 
     def leave(self) -> None:
         self._redis.delete(self.attended)

@@ -57,6 +57,16 @@ def may_change(user: User, job: Job) -> bool:
     return is_own and not job.is_open and access.can(user, permission_for(job), job.host_id)
 
 
+BY_BROWSER = ("load", "save")
+"""Kinds of which the browser does a part: their form is opened again, for the same hosts or images."""
+
+
+def may_begin_again(user: User, job: Job) -> bool:
+    """Whether the form of a load or save may be opened again."""
+    allowed = job.kind in BY_BROWSER and not job.is_open and job.host.is_enabled
+    return allowed and access.can(user, permission_for(job), job.host_id)
+
+
 def job_retry(*, by: User, job: Job, batch: uuid.UUID | None = None) -> Job:
     """Starts it anew. The caller has checked the permission.
 

@@ -1,10 +1,12 @@
 """Who may move the bytes of which job. Reads the database; call it from a thread."""
 
+import re
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from http.cookies import SimpleCookie
 from typing import Any
+from urllib.parse import parse_qs
 
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
@@ -19,13 +21,17 @@ from images.relay import RelayClosed
 from images.stream_access import Listener, listeners_again
 
 KINDS = {"GET": "save", "PUT": "load"}
+NUMBER = re.compile(r"\b[0-9]{1,18}\b")
 LOOK_SECONDS = 1.0  # how soon the end of a job ends its stream
 RECHECK_SECONDS = 30.0  # how long a stream outlives the session it belongs to
 
 
 @dataclass(frozen=True)
 class Transfer:
-    """A request that was let in: its session, and the jobs it moves bytes for (a load: all of its batch)."""
+    """A request that was let in: its session, and the jobs it moves bytes for.
+
+    A load moves them for all of its batch, or those of it that the address names.
+    """
 
     listener: Listener
     jobs: tuple[int, ...]
@@ -43,7 +49,7 @@ def transfer_of(scope: Any, pk: int) -> Transfer:
     ].value
     listener = Listener(key, user.pk, user.get_session_auth_hash(), None)
     try:
-        return _allowed(user, listener, pk, KINDS[scope["method"]])
+        return _allowed(user, listener, pk, KINDS[scope["method"]], _named(scope))
     except Http404:
         raise Refused(404) from None
     except PermissionDenied:
@@ -52,7 +58,13 @@ def transfer_of(scope: Any, pk: int) -> Transfer:
         close_old_connections()
 
 
-def _allowed(user: User, listener: Listener, pk: int, kind: str) -> Transfer:
+def _named(scope: Any) -> list[int]:
+    """The jobs of ?jobs=1,2."""
+    [text, *_rest] = parse_qs(scope["query_string"].decode("latin-1")).get("jobs", [""])
+    return [int(number) for number in NUMBER.findall(text)]
+
+
+def _allowed(user: User, listener: Listener, pk: int, kind: str, named: Collection[int]) -> Transfer:
     job = access.access_job(user, pk, OPERATIONS[kind].permission)
     if job.kind != kind:
         raise Refused(404)
@@ -60,6 +72,7 @@ def _allowed(user: User, listener: Listener, pk: int, kind: str) -> Transfer:
         raise Refused(403)
     jobs = Job.objects.filter(kind=kind, created_by=user)
     jobs = jobs.filter(batch=job.batch) if job.batch else jobs.filter(pk=pk)
+    jobs = jobs.filter(pk__in=named) if named else jobs
     pks = jobs.open().filter(cancel_requested_at=None).order_by("pk").values_list("pk", flat=True)
     if not pks:
         raise Refused(409)

@@ -1,7 +1,10 @@
 """Archives between browsers and workers: raw ASGI endpoints, for Django would hold or spool a body of gigabytes.
 
     GET /transfers/<job>/   the archive of a save job, as a download
-    PUT /transfers/<job>/   the archive for a load job, and for every job of the same click
+    PUT /transfers/<job>/   the archive for a load job, and for every job of the same click; with ?jobs=1,2 for those
+
+An upload begins with the hosts whose workers are ready. It answers which jobs still wait: the browser, which has the
+file, sends it once more for these, so that it is kept nowhere.
 
 A chunk at a time goes through a relay in Redis; the browser is held back while workers are behind. Every failure
 ends the job with a word, and the end of the job ends the stream.
@@ -12,7 +15,7 @@ import contextlib
 import json
 import logging
 import re
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar, TypeVarTuple
 from urllib.parse import quote
@@ -36,7 +39,7 @@ PATH = re.compile(r"^/transfers/([0-9]{1,18})/$")
 BEAT_SECONDS = 5.0
 HEADERS_SECONDS = 2.0  # an error at once is still a status; later the download is shown to wait
 STALL_SECONDS = 600.0  # a download may be paused, an upload's network may be away; not for ever
-READY_SECONDS = 30.0  # how long hosts whose workers are ready wait for one whose worker is not
+READY_SECONDS = 15.0  # how long hosts whose workers are ready wait for one whose worker is not
 POLL_SECONDS = 0.3
 MOST_AT_ONCE = 48  # threads: one for each relay that waits
 
@@ -78,8 +81,8 @@ async def _answer(send: Send, status: int, body: dict[str, Any]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _attending(*relays: Relay) -> Any:
-    """Tells the workers every few seconds that the browser is here."""
+async def _attending(*relays: Relay, later: Collection[Relay] = ()) -> Any:
+    """Tells the workers every few seconds that the browser is here. It comes once more for those in `later`."""
 
     async def beat() -> None:
         while True:
@@ -95,7 +98,7 @@ async def _attending(*relays: Relay) -> Any:
         beating.cancel()
         for relay in relays:
             with contextlib.suppress(redis.RedisError):
-                await _in_thread(relay.leave)
+                await _in_thread(relay.hand_over if relay in later else relay.leave)
             relay.close()
 
 
@@ -181,17 +184,16 @@ def _headers(file: str) -> list[tuple[bytes, bytes]]:
 
 
 async def _upload(transfer: Transfer, receive: Receive, send: Send) -> None:
-    senders = [Sender(pk, Look(transfer.listener, pk)) for pk in transfer.jobs]
-    claimed = [sender for sender in senders if await _in_thread(sender.attend_once)]
-    for sender in senders:
-        if sender not in claimed:
-            sender.close()
+    senders = {pk: Sender(pk, Look(transfer.listener, pk)) for pk in transfer.jobs}
+    claimed = {pk: sender for pk, sender in senders.items() if await _in_thread(sender.attend_once)}
+    for pk in senders.keys() - claimed.keys():
+        senders[pk].close()
     if not claimed:
         raise Refused(409)
-    async with _attending(*claimed):
-        for sender in claimed:
+    fan = Fan(dict(claimed))
+    async with _attending(*claimed.values(), later=fan.later.values()):
+        for sender in claimed.values():
             await _in_thread(sender.wipe)
-        fan = Fan(claimed, transfer.jobs)
         try:
             await fan.until_ready()
             received = await _receive_archive(fan, receive)
@@ -204,7 +206,7 @@ async def _upload(transfer: Transfer, receive: Receive, send: Send) -> None:
         except BaseException:
             await fan.stop("transfer_abandoned")
             raise
-    await _answer(send, 200, {"received": received})
+    await _answer(send, 200, {"received": received, "waiting": list(fan.later)})
 
 
 async def _receive_archive(fan: "Fan", receive: Receive) -> int:
@@ -231,12 +233,15 @@ async def _receive_archive(fan: "Fan", receive: Receive) -> int:
 class Fan:
     """One upload to several jobs: the slowest sets the pace, and one that ends does not stop the others."""
 
-    def __init__(self, senders: Sequence[Sender], jobs: Sequence[int]) -> None:
-        self._senders = dict(zip(jobs, senders, strict=False))
+    def __init__(self, senders: dict[int, Sender]) -> None:
+        """`senders` by job."""
+        self._senders = senders
+        self.later: dict[int, Sender] = {}
 
     async def until_ready(self) -> None:
-        """Waits for the workers. When one is ready, the others get READY_SECONDS: a host whose worker is busy
-        with one of these very jobs would else be waited for for ever. Raises RelayClosed when no job is left.
+        """Waits for the workers. When one is ready, the others get READY_SECONDS, and are left for `later`: a host
+        whose worker is busy with one of these very jobs would else be waited for for ever. Raises RelayClosed when
+        no job is left.
         """
         waited = 0.0
         while self._senders:
@@ -246,7 +251,7 @@ class Fan:
             if not waiting:
                 return
             if waited >= READY_SECONDS:
-                await self._drop(waiting, "transfer_no_worker")
+                self.later.update((pk, self._senders.pop(pk)) for pk in waiting)
                 return
             await asyncio.sleep(POLL_SECONDS)
             waited = waited + POLL_SECONDS if len(waiting) < len(self._senders) else 0.0
@@ -289,6 +294,9 @@ class Fan:
             raise RelayClosed(code)
 
     async def stop(self, code: str) -> None:
+        """Ends all jobs, those for later as well: the browser may not be told of them."""
+        self._senders |= self.later
+        self.later.clear()
         await self._drop(list(self._senders), code)
 
     async def _drop(self, pks: Sequence[int], code: str) -> None:

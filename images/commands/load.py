@@ -49,7 +49,6 @@ def carry_out(context: JobContext) -> dict[str, Any]:
     with worker_end(Receiver(context.job.pk)) as relay, quiet.Watch(engine) as watch:
         await_attention(relay, context.check, BEGIN_SECONDS)
         relay.check = attended(relay, context.check)
-        moving.phase("sending")
         pieces = _until_end(relay, moving, watch)
         lines = archive.load(engine, archives.opened(pieces), host=host.name)
         names = names_loaded(context, lines, watch)
@@ -60,7 +59,10 @@ def carry_out(context: JobContext) -> dict[str, Any]:
 
 
 def _until_end(relay: Receiver, moving: Moving, watch: quiet.Watch) -> Iterator[bytes]:
-    yield from moving.counted(relay, watch.note)
+    for number, piece in enumerate(moving.counted(relay, watch.note)):
+        if not number:
+            moving.phase("sending")
+        yield piece
     relay.confirm()
     moving.all_moved()
     moving.phase("unpacking")

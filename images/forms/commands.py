@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from images.commands.pull import pull_start
 from images.errors import Text
-from images.forms.base import RowsField, StyledForm
+from images.forms.base import RowsField, StyledForm, row_numbers
 from images.models import Host, Job, Permission, User
 from images.references import InvalidReferenceError, parse
 
@@ -52,11 +52,10 @@ class CommandForm(StyledForm):
 
     @classmethod
     def initial_of(cls, address: Mapping[str, Any], user: User) -> dict[str, Any]:
-        """What the address that opened the form says: `?host=3&reference=redis:7`."""
+        """What the address that opened the form says: `?host=3&reference=redis:7`, or `?host=3,4`."""
         initial: dict[str, Any] = {name: value for name, value in address.items() if name in cls.base_fields}
-        host = str(address.get("host", ""))
-        if host.isdecimal() and len(host) < 19:
-            initial["hosts"] = list(allowed_hosts(user, cls.permission).filter(pk=host))
+        if hosts := row_numbers(str(address.get("host", "")).split(",")):
+            initial["hosts"] = list(allowed_hosts(user, cls.permission).filter(pk__in=hosts))
         return initial
 
     def start(self, by: User) -> list[Job]:

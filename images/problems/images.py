@@ -163,11 +163,6 @@ IMAGES: dict[str, Problem] = {
         "",
         _("Sign in and start it again."),
     ),
-    "transfer_no_worker": Problem(
-        _("The upload began without this host: no worker was free for it in time."),
-        _("All workers are busy, or the host does as many transfers as its limit allows already."),
-        _("Upload the archive for this host again."),
-    ),
     "transfer_incomplete": Problem(
         _("A part of the bytes got lost on the way."),
         _("Redis was restarted meanwhile."),

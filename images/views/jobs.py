@@ -20,7 +20,7 @@ from images.errors import UserError
 from images.forms.jobs import JobFilterForm
 from images.models import Job, JobItem, JobState, User
 from images.retry import job_retry as retry
-from images.retry import may_change, may_retry, permission_for
+from images.retry import may_begin_again, may_change, may_retry, permission_for
 from images.views.dialogs import dialog, go_to
 from images.views.streaming import streamed
 
@@ -86,10 +86,23 @@ def _detail(request: HttpRequest, user: User, job: Job) -> dict[str, Any]:
         "may_cancel": access.can(user, permission_for(job), job.host_id),
         "may_retry": may_retry(user, job),
         "may_change": may_change(user, job),
+        "form_again": _form_again(user, job),
         "asked": job_input.asked(job),
         "place": place,
         "waits_long": is_late and place is None,
     }
+
+
+def _form_again(user: User, job: Job) -> str:
+    """Where a load or a save begins again, with its host or its images chosen; "" where that is not for this person."""
+    if not may_begin_again(user, job):
+        return ""
+    if job.kind == "load":
+        return f"{reverse('images:load')}?host={job.host_id}"
+    ids = [image["id"] for image in job.parameters["images"]]
+    copies = job.host.copies.filter(engine_id__in=ids).order_by("pk").values_list("pk", flat=True)
+    asked = ",".join(map(str, copies))
+    return f"{reverse('images:command', args=['save'])}?copies={asked}" if asked else ""
 
 
 def _siblings(user: User, job: Job) -> list[Job]:

@@ -37,6 +37,14 @@
     problem.replaceChildren(box);
   }
 
+  // Hosts whose workers were busy are told in the answer: the file is here, so it is sent once more for them.
+  function sent(archive, { upload, jobs }, go) {
+    const { waiting = [] } = request.status === 200 ? JSON.parse(request.responseText) : {};
+    if (!waiting.length) return go();
+    text.textContent = form.dataset.textAgain.replace("%(count)s", waiting.length);
+    send(archive, { upload: `${upload.split("?")[0]}?jobs=${waiting}`, jobs });
+  }
+
   function send(archive, { upload, jobs }) {
     const go = () => {
       removeEventListener("beforeunload", warn);
@@ -51,7 +59,7 @@
       bar.value = event.loaded;
       text.textContent = form.dataset.textSent.replace("%(done)s", size(event.loaded)).replace("%(total)s", size(archive.size));
     });
-    request.addEventListener("load", go);
+    request.addEventListener("load", () => sent(archive, { upload, jobs }, go));
     request.addEventListener("abort", () => say("upload-cancelled"));
     // A job that ended early closes the connection: its page says why, if it can be reached.
     request.addEventListener("error", () => fetch(jobs, { method: "HEAD" }).then(go, () => say("upload-failed")));

@@ -83,6 +83,25 @@ def test_file_is_loaded_with_its_progress(
     assert Copy.objects.filter(host=host, repository="shop/web").exists()
 
 
+def test_file_goes_to_more_hosts_than_there_are_workers(
+    page: "Page", host: Host, engine: PrivateEngine, tmp_path: Path
+) -> None:
+    """The site of the tests carries out two jobs at once: the browser sends the file once more for the third host."""
+    path = tmp_path / "images.tar"
+    path.write_bytes(archive(Image(["shop/web:3"], [noise("web", 300_000)])))
+    others = [factories.make_host(address=engine.address) for _ in range(2)]
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url) if request.method == "PUT" else None)
+    sign_in(page, "root")
+    page.goto("/load/?host=" + ",".join(str(each.pk) for each in [host, *others]))
+    page.get_by_label("Archive").set_input_files(path)
+    page.get_by_role("button", name="Upload").click()
+    page.wait_for_url("**/jobs/**", timeout=60_000)
+    page.locator("td .badge", has_text="Succeeded").nth(2).wait_for(timeout=30_000)
+    assert len(sent) == 2
+    assert sent[1].startswith(f"{sent[0]}?jobs=")
+
+
 def test_file_that_is_no_archive_says_so_on_the_jobs_page(page: "Page", host: Host, tmp_path: Path) -> None:
     path = tmp_path / "holiday.jpg"
     path.write_bytes(b"\xff\xd8\xff\xe0" * 5_000_000)

@@ -1,14 +1,17 @@
 """Trying an ended job again, and what a job was asked, without its secrets."""
 
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
 from images import job_input
 from images.commands.build import build_start
+from images.commands.save import save_start
 from images.errors import UserError
 from images.jobs import ItemInput, job_carry_out, job_start
 from images.models import AuditEntry, Host, HostGroup, ItemState, Job, JobState, Permission, Upload, User
@@ -237,3 +240,55 @@ def test_what_only_the_operation_needs_is_not_shown(client: Client, host: Host, 
     client.force_login(ada)
     assert job_input.asked(job) == []
     assert "What was asked" not in client.get(f"/jobs/{job.pk}/").content.decode()
+
+
+# Where the browser does a part
+
+
+def load_job(host: Host, by: User, state: str = JobState.FAILED, **fields: Any) -> Job:
+    parameters = {"file": "images.tar", "size_bytes": 10}
+    job = job_start(kind="load", host=host, by=by, parameters=parameters, subject="images.tar", **fields)
+    return ended(job, state)
+
+
+def test_load_begins_again_with_its_host_chosen(client: Client, host: Host, ada: User) -> None:
+    factories.make_host("ci-2", groups=tuple(host.groups.all()))
+    job = load_job(host, ada)
+    client.force_login(ada)
+    address = f"/load/?host={host.pk}"
+    assert f'href="{address}"' in client.get(f"/jobs/{job.pk}/").text
+    assert client.get(address).context["form"].initial["hosts"] == [host]
+    Job.objects.filter(pk=job.pk).update(state=JobState.RUNNING)
+    assert f'href="{address}"' not in client.get(f"/jobs/{job.pk}/").text
+
+
+def test_loads_of_several_hosts_begin_again_with_those_that_failed(
+    client: Client, host: Host, group: HostGroup, ada: User
+) -> None:
+    batch = uuid.uuid4()
+    hosts = [host, *(factories.make_host(groups=(group,)) for _ in range(2))]
+    states = (JobState.FAILED, JobState.SUCCEEDED, JobState.LOST)
+    for each, state in zip(hosts, states, strict=True):
+        load_job(each, ada, state, batch=batch)
+    client.force_login(ada)
+    address = f"/load/?host={hosts[0].pk},{hosts[2].pk}"
+    assert f'href="{address}"' in client.get(f"/jobs/batches/{batch}/").text
+    assert set(client.get(address).context["form"].initial["hosts"]) == {hosts[0], hosts[2]}
+    viewer = factories.make_user("eve")
+    factories.grant(viewer, "viewer", group)
+    client.force_login(viewer)
+    assert "/load/?host=" not in client.get(f"/jobs/batches/{batch}/").text
+
+
+def test_save_begins_again_with_its_images_that_are_still_there(
+    client: Client, host: Host, ada: User
+) -> None:
+    kept, gone = factories.make_copy(host), factories.make_copy(host)
+    job = ended(save_start(by=ada, copies=[kept, gone]))
+    gone.delete()
+    client.force_login(ada)
+    address = f"{reverse('images:command', args=['save'])}?copies={kept.pk}"
+    assert f'href="{address}"' in client.get(f"/jobs/{job.pk}/").text
+    assert [copy.pk for copy in client.get(address).context["form"].chosen] == [kept.pk]
+    kept.delete()
+    assert "?copies=" not in client.get(f"/jobs/{job.pk}/").text

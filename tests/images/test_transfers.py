@@ -14,7 +14,7 @@ from django.test import Client
 
 from images import progress, transfer_access, transfers
 from images.models import HostGroup, Job, JobState, User
-from images.relay import CHUNK_BYTES, Receiver, RelayClosed, Sender
+from images.relay import ATTENDED_SECONDS, CHUNK_BYTES, Receiver, RelayClosed, Sender
 from tests import factories
 from tests.conftest import closing
 
@@ -53,7 +53,13 @@ class Request:
     """One request, and what came of it."""
 
     def __init__(
-        self, user: User | None, job: Job | int, method: str = "GET", body: bytes = b"", **headers: str
+        self,
+        user: User | None,
+        job: Job | int,
+        method: str = "GET",
+        body: bytes = b"",
+        query: str = "",
+        **headers: str,
     ) -> None:
         pk = job if isinstance(job, int) else job.pk
         cookies = [f"csrftoken={TOKEN}"]
@@ -64,7 +70,7 @@ class Request:
             cookies.append(f"{name}={client.cookies[name].value}")
         sent = {"host": "127.0.0.1", "cookie": "; ".join(cookies), "x-csrftoken": TOKEN} | headers
         self.scope = {
-            "type": "http", "method": method, "path": f"/transfers/{pk}/", "query_string": b"",
+            "type": "http", "method": method, "path": f"/transfers/{pk}/", "query_string": query.encode(),
             "scheme": "http", "server": ("127.0.0.1", 80),
             "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in sent.items()],
         }  # fmt: skip
@@ -163,7 +169,7 @@ def test_upload_from_our_own_page_is_let_in(ada: User, group: HostGroup) -> None
     thread = in_thread(lambda: take_all(job, received))
     request = Request(ada, job, "PUT", b"x" * 2_000_000, origin="http://127.0.0.1").run()
     thread.join(10)
-    assert (request.status, json.loads(request.content)) == (200, {"received": 2_000_000})
+    assert (request.status, json.loads(request.content)) == (200, {"received": 2_000_000, "waiting": []})
     assert b"".join(received) == b"x" * 2_000_000
 
 
@@ -313,11 +319,58 @@ def test_job_that_no_worker_takes_does_not_hold_up_the_others(ada: User, group: 
     waiting = make_job("load", ada, group, batch=batch, state=JobState.QUEUED)
     received: list[bytes] = []
     thread = in_thread(lambda: take_all(ready, received))
+    request = Request(ada, ready, "PUT", b"archive")
+    with mock.patch.object(transfers, "READY_SECONDS", 0.5):
+        assert request.run().status == 200
+    thread.join(5)
+    assert (received, json.loads(request.content)["waiting"]) == ([b"archive"], [waiting.pk])
+    waiting.refresh_from_db()
+    assert waiting.state == JobState.QUEUED
+
+    # The browser sends it once more, for the one that waits: the other, which still unpacks, is left alone.
+    Job.objects.filter(pk=waiting.pk).update(state=JobState.RUNNING)
+    late: list[bytes] = []
+    thread = in_thread(lambda: take_all(waiting, late))
+    again = Request(ada, ready, "PUT", b"archive", query=f"jobs={waiting.pk}").run()
+    thread.join(5)
+    assert (again.status, json.loads(again.content)) == (200, {"received": 7, "waiting": []})
+    assert (received, late) == ([b"archive"], [b"archive"])
+
+
+def test_worker_that_waits_for_the_second_time_hears_that_the_browser_has_left(
+    ada: User, group: HostGroup
+) -> None:
+    batch = "8f14e45f-ceea-467f-a8e2-0d5c6b9d1a23"
+    ready = make_job("load", ada, group, batch=batch)
+    waiting = make_job("load", ada, group, batch=batch, state=JobState.QUEUED)
+    received: list[bytes] = []
+    thread = in_thread(lambda: take_all(ready, received))
     with mock.patch.object(transfers, "READY_SECONDS", 0.5):
         assert Request(ada, ready, "PUT", b"archive").run().status == 200
     thread.join(5)
+    relay = Receiver(waiting.pk)
+    assert relay.is_attended
+    assert relay._redis.ttl(relay.attended) in range(1, ATTENDED_SECONDS + 1)
+    relay.close()
+
+
+def test_upload_that_fails_ends_those_that_wait_as_well(ada: User, group: HostGroup) -> None:
+    batch = "8f14e45f-ceea-467f-a8e2-0d5c6b9d1a24"
+    ready = make_job("load", ada, group, batch=batch)
+    waiting = make_job("load", ada, group, batch=batch, state=JobState.QUEUED)
+
+    def stop() -> None:
+        receiver = Receiver(ready.pk)
+        receiver.take()
+        receiver.stop("archive_unknown")
+        receiver.close()
+
+    thread = in_thread(stop)
+    with mock.patch.object(transfers, "READY_SECONDS", 0.5):
+        assert Request(ada, ready, "PUT", bytes(CHUNK_BYTES * 40)).run().status == 409
+    thread.join(5)
     waiting.refresh_from_db()
-    assert (waiting.state, waiting.error_code) == (JobState.FAILED, "transfer_no_worker")
+    assert (waiting.state, waiting.error_code) == (JobState.FAILED, "archive_unknown")
 
 
 def test_upload_that_is_given_up_before_a_worker_took_it_ends_the_job(ada: User, group: HostGroup) -> None:
