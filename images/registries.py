@@ -1,14 +1,14 @@
 """Registries: accounts to pull and push with, which one is used for a reference, and trying one out."""
 
 import logging
-from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from images import audit, progress
+from images.accounts import account_save, fitting, host_of
 from images.engine.registry_api import Account, RateLimit, open_registry
 from images.engine.transfer import Credentials
 from images.errors import UserError
@@ -36,42 +36,24 @@ def spellings(repository: str) -> list[str]:
     return list({repository, full, full.removeprefix("docker.io/"), full.removeprefix("docker.io/library/")})
 
 
-def prefixes_of(repository: str) -> list[str]:
-    """ "ghcr.io/acme/api" -> "ghcr.io", "ghcr.io/acme", "ghcr.io/acme/api": only whole parts of the path count."""
-    parts = repository.split("/")
-    return ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
-
-
-def longest(registries: Iterable[Registry], repository: str) -> Registry | None:
-    """The one of these whose prefix fits best; `repository` in full."""
-    fitting = set(prefixes_of(repository))
-    found = [registry for registry in registries if registry.prefix in fitting]
-    return max(found, key=lambda registry: len(registry.prefix), default=None)
-
-
 def registry_for(name: str) -> Registry | None:
     """The account with the longest prefix that the reference's repository begins with, at whole path parts."""
-    repository = full_repository(name)
-    return longest(Registry.objects.filter(prefix__in=prefixes_of(repository)), repository)
-
-
-def host_of(registry: Registry) -> str:
-    """ "ghcr.io/acme" -> "ghcr.io": the machine, with its port."""
-    return registry.prefix.partition("/")[0]
+    return fitting(Registry, full_repository(name))
 
 
 def credentials_of(registry: Registry | None) -> Credentials | None:
     """What engines are sent; None where nobody signs in. Docker Hub's address is a special one."""
     if registry is None or not registry.username:
         return None
-    host = host_of(registry)
+    host = host_of(registry.prefix)
     server = _HUB_SERVER if host == "docker.io" else host
     return Credentials(registry.username, registry.password, server)
 
 
 def account_of(registry: Registry) -> Account:
     """How Drydock itself talks to it."""
-    return Account(host_of(registry), registry.username, registry.password, registry.ca, registry.use_http)
+    host = host_of(registry.prefix)
+    return Account(host, registry.username, registry.password, registry.ca, registry.use_http)
 
 
 # Changing them
@@ -80,11 +62,11 @@ def account_of(registry: Registry) -> Account:
 def registry_add(*, by: User, name: str, prefix: str, **fields: Any) -> Registry:
     """Keeps an account and has it tried. `fields`: username, password, ca, use_http.
 
-    Raises UserError registry_name_taken and registry_prefix_taken.
+    Raises UserError account_name_taken and account_prefix_taken.
     """
     registry = Registry(name=name, prefix=prefix, **fields)
     with transaction.atomic():
-        _save(registry)
+        account_save(registry)
         _record(by, "registry.add", registry)
         transaction.on_commit(lambda: _try_soon(registry))
     return registry
@@ -96,20 +78,9 @@ def registry_edit(*, by: User, registry: Registry, **fields: Any) -> None:
         setattr(registry, name, value)
     _forget_outcome(registry)
     with transaction.atomic():
-        _save(registry)
+        account_save(registry)
         _record(by, "registry.edit", registry)
         transaction.on_commit(lambda: _try_soon(registry))
-
-
-def _save(registry: Registry) -> None:
-    others = Registry.objects.exclude(pk=registry.pk)
-    if others.filter(prefix=registry.prefix).exists():
-        raise UserError("registry_prefix_taken", prefix=registry.prefix)
-    try:
-        with transaction.atomic():
-            registry.save()
-    except IntegrityError as error:
-        raise UserError("registry_name_taken", name=registry.name) from error
 
 
 def _record(by: User, action: str, registry: Registry) -> None:

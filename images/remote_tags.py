@@ -18,12 +18,13 @@ from django.db.models.functions import Concat
 from django.utils import timezone
 
 from images import progress
+from images.accounts import host_of, longest
 from images.engine.registry_api import WHOLE_REGISTRY, RegistryApi, open_registry
 from images.errors import UserError
 from images.jobs import wake
 from images.models import Copy, Reference, Registry, RemoteTag
 from images.references import InvalidReferenceError, parse
-from images.registries import account_of, longest, outcome_write, spellings
+from images.registries import account_of, outcome_write, spellings
 
 logger = logging.getLogger(__name__)
 
@@ -181,7 +182,7 @@ def _wanted(registries: Sequence[Registry]) -> Iterator[tuple[str, datetime]]:
     """The full name of each tag to ask for, with when its newest copy came."""
     if not registries:
         return
-    hosts = {registry.prefix.partition("/")[0] for registry in registries}
+    hosts = {host_of(registry.prefix) for registry in registries}
     pulled = Reference.objects.filter(copy=OuterRef("copy"), repository=OuterRef("repository"))
     tagged = Reference.objects.filter(registry__in=hosts).exclude(tag="")
     tagged = tagged.filter(Exists(pulled.exclude(digest=""))).order_by()

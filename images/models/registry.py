@@ -3,20 +3,13 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from images.models.fields import EncryptedTextField
+from images.models.account import Account
 
 
-class Registry(models.Model):
-    """An account at a registry, used for every reference that begins with its prefix; the longest one wins."""
+class Registry(Account):
+    """An account at a registry; its prefix is such as "docker.io", "registry.example.com:5000", "ghcr.io/acme"."""
 
-    name = models.CharField(_("name"), max_length=100, unique=True)
-    # "docker.io", "registry.example.com:5000", "ghcr.io/acme": a host, maybe with the beginning of a path.
-    prefix = models.CharField(_("prefix"), max_length=255, unique=True)
-    username = models.CharField(_("user name"), max_length=255, blank=True, default="")
-    password = EncryptedTextField(_("password or token"), blank=True, default="")
-    ca = models.TextField(_("CA certificate"), blank=True, default="")
     use_http = models.BooleanField(_("plain http"), default=False)
-    added_at = models.DateTimeField(auto_now_add=True)
 
     # What the last try at it told.
     checked_at = models.DateTimeField(null=True)
@@ -26,12 +19,8 @@ class Registry(models.Model):
     # How many pulls are left, where the registry tells: limit, remaining, window_seconds, at.
     rate_limit = models.JSONField(default=dict)
 
-    class Meta:
+    class Meta(Account.Meta):
         verbose_name_plural = "registries"
-        ordering = ["name"]
-
-    def __str__(self) -> str:
-        return self.name
 
 
 class RemoteTag(models.Model):

@@ -129,10 +129,10 @@ REGISTRIES: dict[str, Problem] = {
         _("Another program listens there, a proxy stands in between, or the prefix is not quite right."),
         _("Check the address: a browser shows {} or asks for a password at /v2/ of a registry."),
     ),
-    "registry_prefix_taken": Problem(
+    "account_prefix_taken": Problem(
         _("There is an account for %(prefix)s already."), "", _("Edit that one, or choose a longer prefix.")
     ),
-    "registry_name_taken": Problem(
-        _("There is a registry named %(name)s already."), "", _("Choose another name.")
+    "account_name_taken": Problem(
+        _("There is an account named %(name)s already."), "", _("Choose another name.")
     ),
 }

@@ -11,6 +11,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from images import access
 from images import registries as services
+from images.accounts import longest
 from images.errors import UserError
 from images.forms.registries import RegistryForm, TryOutForm
 from images.models import Permission, Registry, User
@@ -44,7 +45,7 @@ def registry_list(request: SignedInRequest) -> HttpResponse:
     }
     if form.is_valid() and (reference := form.cleaned_data["reference"]):
         repository = services.full_repository(reference)
-        used = services.longest(registries, repository)
+        used = longest(registries, repository)
         context |= {"repository": repository, "used": used, "asked": True}
     return render(request, f"images/registry_list.html{_fragment(request)}", context)
 
@@ -75,7 +76,7 @@ def registry_add(request: SignedInRequest) -> HttpResponse:
 def registry_edit(request: SignedInRequest, *, pk: int) -> HttpResponse:
     registry, error = _registry(request.user, pk), None
     title = _("Edit %(name)s") % {"name": registry}
-    form = RegistryForm(request.POST or None, registry=registry)
+    form = RegistryForm(request.POST or None, account=registry)
     if request.method == "POST" and form.is_valid():
         try:
             services.registry_edit(by=request.user, registry=registry, **form.values())

@@ -65,7 +65,7 @@ class TestForm:
         return fields | changes
 
     def errors(self, registry: Registry | None = None, **changes: str) -> set[str]:
-        return set(RegistryForm(self.data(**changes), registry=registry).errors)
+        return set(RegistryForm(self.data(**changes), account=registry).errors)
 
     def test_name_and_password_belong_together(self) -> None:
         assert self.errors() == set()
@@ -79,7 +79,7 @@ class TestForm:
 
     def test_empty_password_keeps_the_stored_one(self, registry: Registry) -> None:
         form = RegistryForm(
-            self.data(address="registry.example.com:5000/shop", password=""), registry=registry
+            self.data(address="registry.example.com:5000/shop", password=""), account=registry
         )
         assert form.is_valid(), form.errors
         assert form.values()["password"] == SECRET
@@ -94,7 +94,7 @@ class TestForm:
         assert self.errors(registry, **(same | change)) == {"password"}
 
     def test_account_that_is_taken_away_takes_its_password_along(self, registry: Registry) -> None:
-        form = RegistryForm(self.data(username="", password=""), registry=registry)
+        form = RegistryForm(self.data(username="", password=""), account=registry)
         assert form.is_valid()
         assert form.values()["password"] == ""
 
