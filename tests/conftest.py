@@ -1,5 +1,6 @@
 """Fixtures every test may use: engines, Redis, the running site and a browser, all private and all real."""
 
+import contextlib
 import os
 import shutil
 import socket
@@ -23,6 +24,7 @@ from images.engine.ssh import TUNNELS
 from images.models import Role
 from tests import podman, registry, sshd
 from tests.engine.extra import BY_HAND
+from tests.git_server import GitServer, git_server
 from tests.podman import PrivatePodman
 from tests.registry import PrivateRegistry
 from tests.sshd import PrivateSshd
@@ -253,6 +255,29 @@ def repository(tmp_path: Path) -> str:
     git("checkout", "-q", "main")
     git("clone", "-q", "--bare", str(work), str(bare))
     return f"file://{bare}"
+
+
+@pytest.fixture
+def make_git_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., GitServer]]:
+    """Starts git servers behind https, all of them trusted: `make_git_server()`, `make_git_server("127.0.0.2")`."""
+    trusted = tmp_path / "trusted.pem"
+    trusted.touch()
+    monkeypatch.setenv("GIT_SSL_CAINFO", str(trusted))
+    with contextlib.ExitStack() as stack:
+
+        def make(address: str = "127.0.0.1") -> GitServer:
+            directory = Path(tempfile.mkdtemp(prefix="git-server-", dir=tmp_path))
+            server = stack.enter_context(git_server(directory, address))
+            with trusted.open("a") as file:
+                file.write(server.certificate.read_text())
+            return server
+
+        yield make
+
+
+@pytest.fixture
+def repositories(make_git_server: Callable[..., GitServer]) -> GitServer:
+    return make_git_server()
 
 
 # Redis and PostgreSQL

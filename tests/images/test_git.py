@@ -1,8 +1,5 @@
 """Contexts from git: over https as hosting sites serve it, with submodules, and what goes wrong on the way."""
 
-import os
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,57 +7,12 @@ import pytest
 
 from images.contexts.git import fetched
 from images.errors import UserError
-from tests.git_server import git_server
-
-AUTHOR = {f"GIT_{who}_{what}": "a" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+from tests.git_server import GitServer
 
 
 @pytest.fixture(autouse=True)
 def spool(tmp_path: Path, settings: Any) -> None:
     settings.SPOOL_DIR, settings.GIT_ALLOWS_FILES = str(tmp_path / "spool"), False
-
-
-class Repositories:
-    """Bare repositories below one folder, each made of a folder of files."""
-
-    def __init__(self, root: Path) -> None:
-        self.root, self.url = root, ""
-
-    def make(
-        self, name: str, files: dict[str, str], submodules: dict[str, tuple[str, str]] | None = None
-    ) -> str:
-        """`submodules`: by path its address and commit. Gives the commit."""
-        work = self.root.parent / f"work-{name}"
-        work.mkdir(parents=True)
-        self.git(work, "init", "-q", "-b", "main")
-        for path, text in files.items():
-            (work / path).parent.mkdir(parents=True, exist_ok=True)
-            (work / path).write_text(text)
-        listed = ""
-        for n, (path, (url, commit)) in enumerate((submodules or {}).items()):
-            listed += f'[submodule "number {n}"]\n\tpath = {path}\n\turl = {url}\n'
-            self.git(work, "update-index", "--add", "--cacheinfo", f"160000,{commit},{path}")
-        if listed:
-            (work / ".gitmodules").write_text(listed)
-        self.git(work, "add", *(p.name for p in work.iterdir() if p.name != ".git"))
-        self.git(work, "commit", "-qm", "one")
-        self.git(work, "clone", "-q", "--bare", str(work), str(self.root / f"{name}.git"))
-        return self.git(work, "rev-parse", "HEAD")
-
-    def git(self, work: Path, *arguments: str) -> str:
-        command = ["git", "-C", str(work), *arguments]
-        result = subprocess.run(command, check=True, capture_output=True, env=os.environ | AUTHOR, text=True)
-        return result.stdout.strip()
-
-
-@pytest.fixture
-def repositories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Repositories]:
-    root = tmp_path / "served"
-    root.mkdir()
-    made = Repositories(root)
-    with git_server(root, tmp_path) as (made.url, certificate):
-        monkeypatch.setenv("GIT_SSL_CAINFO", str(certificate))
-        yield made
 
 
 def files(url: str, ref: str = "") -> dict[str, str]:
@@ -76,7 +28,7 @@ def refusal(url: str, ref: str = "") -> tuple[str, dict[str, str]]:
     return refused.value.code, refused.value.values
 
 
-def test_repository_behind_https_is_fetched_by_branch_tag_and_commit(repositories: Repositories) -> None:
+def test_repository_behind_https_is_fetched_by_branch_tag_and_commit(repositories: GitServer) -> None:
     commit = repositories.make("shop", {"Dockerfile": "FROM scratch\n", "api/main.txt": "main"})
     repositories.git(repositories.root / "shop.git", "tag", "v1")
     expected = {"Dockerfile": "FROM scratch\n", "api/main.txt": "main"}
@@ -85,7 +37,7 @@ def test_repository_behind_https_is_fetched_by_branch_tag_and_commit(repositorie
 
 
 def test_what_goes_wrong_over_https_is_told_apart(
-    repositories: Repositories, monkeypatch: pytest.MonkeyPatch
+    repositories: GitServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     repositories.make("shop", {"Dockerfile": "FROM scratch\n"})
     assert refusal(f"{repositories.url}/shop.git", "nope")[0] == "git_ref_missing"
@@ -97,11 +49,11 @@ def test_what_goes_wrong_over_https_is_told_apart(
     assert refusal(f"{repositories.url}/shop.git")[0] == "git_tls"
 
 
-def test_submodules_come_at_the_commit_that_is_named(repositories: Repositories) -> None:
+def test_submodules_come_at_the_commit_that_is_named(repositories: GitServer) -> None:
     deep = repositories.make("deep", {"deep.txt": "deep"})
     library = repositories.make("library", {"lib.txt": "then"}, {"inner/deep": ("../deep.git", deep)})
     # It has gone on since; what counts is the commit that belongs there.
-    work = repositories.root.parent / "work-library"
+    work = repositories.work("library")
     (work / "lib.txt").write_text("now")
     repositories.git(work, "commit", "-qam", "two")
     repositories.git(work, "push", "-q", str(repositories.root / "library.git"), "main")
@@ -124,16 +76,16 @@ def test_submodules_come_at_the_commit_that_is_named(repositories: Repositories)
         "https://me:secret@example.com/x",
     ],
 )
-def test_submodule_that_may_not_be_fetched_is_named(repositories: Repositories, address: str) -> None:
+def test_submodule_that_may_not_be_fetched_is_named(repositories: GitServer, address: str) -> None:
     repositories.make("shop", {"Dockerfile": "FROM scratch\n"}, {"vendor/lib": (address, "a" * 40)})
     code, values = refusal(f"{repositories.url}/shop.git")
     assert (code, values["path"]) == ("git_submodule", "vendor/lib")
     assert "secret" not in str(values)
 
 
-def test_commit_that_nothing_says_where_to_get_stays_out(repositories: Repositories) -> None:
+def test_commit_that_nothing_says_where_to_get_stays_out(repositories: GitServer) -> None:
     """As after `git add` of a folder that is a repository itself."""
-    work = repositories.root.parent / "work-shop"
+    work = repositories.work("shop")
     work.mkdir(parents=True)
     repositories.git(work, "init", "-q", "-b", "main")
     (work / "Dockerfile").write_text("FROM scratch\n")
@@ -144,9 +96,9 @@ def test_commit_that_nothing_says_where_to_get_stays_out(repositories: Repositor
     assert files(f"{repositories.url}/shop.git") == {"Dockerfile": "FROM scratch\n"}
 
 
-def test_repository_that_has_itself_as_a_submodule_ends(repositories: Repositories) -> None:
+def test_repository_that_has_itself_as_a_submodule_ends(repositories: GitServer) -> None:
     first = repositories.make("loop", {"a": "a"})
-    work = repositories.root.parent / "work-loop"
+    work = repositories.work("loop")
     (work / ".gitmodules").write_text('[submodule "me"]\n\tpath = me\n\turl = ../loop.git\n')
     for _ in range(8):
         repositories.git(work, "update-index", "--add", "--cacheinfo", f"160000,{first},me")
