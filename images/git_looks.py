@@ -9,6 +9,7 @@ from images.background import in_background
 from images.contexts import git
 from images.contexts.archive import Survey, packed
 from images.errors import UserError
+from images.git_accounts import account_for
 from images.jobs import wake
 from images.models import Upload, User
 from images.models.upload import UploadState
@@ -52,7 +53,13 @@ def _fetch(upload: Upload) -> int:
     """Writes the files as one archive; its bytes."""
     asked, size = upload.summary, 0
     with (
-        git.fetched(asked["git_url"], asked["branch"], check=lambda: None, say=lambda line: None) as members,
+        git.fetched(
+            asked["git_url"],
+            asked["branch"],
+            check=lambda: None,
+            say=lambda line: None,
+            account_for=account_for,
+        ) as members,
         upload_path(upload).open("wb") as file,
     ):
         for chunk in packed(members, Survey()):

@@ -18,9 +18,10 @@ from images.engine.build import BuildRequest, build
 from images.engine.steps import Step, Steps
 from images.engine.transfer import Layers, pull
 from images.errors import UserError
+from images.git_accounts import account_for
 from images.job_context import JobContext
 from images.jobs import job_start
-from images.models import Copy, Host, Job, Permission, Upload, User
+from images.models import Copy, Host, Job, Permission, Registry, Upload, User
 from images.operations import operation
 from images.references import InvalidReferenceError, parse
 from images.registries import credentials_of, registry_for
@@ -158,19 +159,33 @@ def _members(context: JobContext, steps: Steps) -> Iterator[Members]:
             raise UserError("upload_gone")
         yield archived(path)
     else:
-        step = steps.add("fetch", parameters["git_url"], kind="fetch", state="running")
-        context.progress(0, 0, "steps")
-
-        def say(line: str) -> None:
-            step.line_count += 1
-            context.log(masked_text(line), step.number)
-
-        with (
-            _failing(steps, step),
-            git.fetched(parameters["git_url"], parameters["branch"], context.check, say) as members,
-        ):
-            steps.finish(step)
+        with _fetched(context, steps) as members:
             yield members
+
+
+@contextlib.contextmanager
+def _fetched(context: JobContext, steps: Steps) -> Iterator[Members]:
+    """The files of the repository; the result says with which account each of its repositories was fetched."""
+    url, branch = context.job.parameters["git_url"], context.job.parameters["branch"]
+    step = steps.add("fetch", url, kind="fetch", state="running")
+    context.progress(0, 0, "steps")
+
+    def say(line: str) -> None:
+        step.line_count += 1
+        context.log(masked_text(line), step.number)
+
+    def account(url: str) -> git.Account | None:
+        found = account_for(url)
+        _account_told(context, masked_text(url), found)
+        return found
+
+    with _failing(steps, step), git.fetched(url, branch, context.check, say, account) as members:
+        steps.finish(step)
+        yield members
+
+
+def _account_told(context: JobContext, name: str, account: git.Account | Registry | None) -> None:
+    context.result.setdefault("accounts", {})[name] = account.name if account else ""
 
 
 def _survey(context: JobContext, members: Members) -> Survey:
@@ -221,7 +236,7 @@ def _is_reference(name: str) -> bool:
 
 def _base_pull(context: JobContext, steps: Steps, name: str) -> None:
     parsed, registry = parse(name), registry_for(name)
-    context.result.setdefault("accounts", {})[name] = registry.name if registry else ""
+    _account_told(context, name, registry)
     step = steps.add(f"base {name}", name, kind="base", state="running")
     layers = Layers()
     with _failing(steps, step):

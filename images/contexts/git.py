@@ -2,6 +2,10 @@
 
 `git archive` streams the files of one commit, so no link or hook of the repository ever touches the disk. The
 remote is somebody else's: only https is spoken, nothing is asked for, and what it says is shown as text alone.
+
+An account stands in the environment of the one process that fetches: only its own user can read that, while everybody
+can read arguments. git asks for it through a helper that is set for the account's machine alone, and only where it is
+turned away: neither a redirect nor a submodule takes it anywhere else.
 """
 
 import contextlib
@@ -12,8 +16,8 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import IO
@@ -24,7 +28,7 @@ from django.conf import settings
 from images.contexts.archive import Members
 from images.contexts.members import Member, tar_members
 from images.errors import UserError
-from images.secrets import masked_text
+from images.secrets import Hiding, masked_text
 
 FETCH_SECONDS = 900
 LOOK_SECONDS = 0.2
@@ -33,25 +37,49 @@ MOST_OUTPUT = 200_000  # of what git writes, and of .gitmodules
 MOST_SUBMODULES = 50
 DEEPEST = 5  # submodules of submodules
 PIECE_BYTES = 64 * 1024
+# See gitcredentials(7). The shell prints by itself, so that this is no argument of a process either.
+_HELPER = (
+    r"""!f() { printf 'username=%s\npassword=%s\n' "$DRYDOCK_GIT_USERNAME" "$DRYDOCK_GIT_PASSWORD"; }; f"""
+)
 REF = re.compile(r"^(?!-)(?!.*\.\.)[\w./+@-]{1,200}$")
 
 
 def address_check(url: str) -> None:
     """Raises UserError git_address unless it is https, without a name or password in it."""
-    parts = urlsplit(url)
     allowed = {"https"} | ({"file"} if settings.GIT_ALLOWS_FILES else set())
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:  # "https://[x"
+        raise UserError("git_address", url=masked_text(url)[:300]) from error
     if parts.scheme not in allowed or (parts.scheme == "https" and not parts.hostname):
         raise UserError("git_address", url=masked_text(url)[:300])
     if parts.username or parts.password:
         raise UserError("git_credentials")
 
 
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Who signs in at a machine; `ca` where its certificate is signed by a CA of its own."""
+
+    name: str
+    host: str  # with its port, unless that is the usual one
+    username: str
+    password: str = field(repr=False)
+    ca: str = ""
+
+
 @contextlib.contextmanager
-def fetched(url: str, ref: str, check: Callable[[], None], say: Callable[[str], None]) -> Iterator[Members]:
+def fetched(
+    url: str,
+    ref: str,
+    check: Callable[[], None],
+    say: Callable[[str], None],
+    account_for: Callable[[str], Account | None] = lambda url: None,
+) -> Iterator[Members]:
     """The files of a branch, tag or commit (the default branch when empty), submodules included, while the block lasts.
 
-    `check` is called again and again and may raise to end the fetch. Raises UserError git_*,
-    context_too_large.
+    `check` is called again and again and may raise to end the fetch; `account_for` is asked once for the address of
+    each repository. Raises UserError git_*, context_too_large.
     """
     address_check(url)
     if ref and not REF.match(ref):
@@ -61,7 +89,7 @@ def fetched(url: str, ref: str, check: Callable[[], None], say: Callable[[str], 
         raise UserError("git_no_program")
     Path(settings.SPOOL_DIR).mkdir(mode=0o700, parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="git-", dir=settings.SPOOL_DIR) as name:
-        git = _Git(program, Path(name), check, say)
+        git = _Git(program, Path(name), check, say, account_for)
         repositories = git.fetch_all(_Source(url, ref))
         yield lambda: chain.from_iterable(git.members(*each) for each in repositories)
 
@@ -74,13 +102,24 @@ class _Source:
     ref: str
     prefix: str = ""
     depth: int = 0  # of submodules inside each other
+    account: Account | None = None
+
+    def hidden(self, text: str) -> str:
+        """What git or its remote said, without the account's secret."""
+        return masked_text(Hiding([self.account.password] if self.account else [])(text))
 
 
 class _Git:
     def __init__(
-        self, program: str, folder: Path, check: Callable[[], None], say: Callable[[str], None]
+        self,
+        program: str,
+        folder: Path,
+        check: Callable[[], None],
+        say: Callable[[str], None],
+        account_for: Callable[[str], Account | None],
     ) -> None:
         self._program, self._folder, self._check, self._say = program, folder, check, say
+        self._account_for = account_for
         schemes = "https:file" if settings.GIT_ALLOWS_FILES else "https"
         self._environment = {
             "PATH": os.environ.get("PATH", os.defpath), "HOME": str(folder), "LC_ALL": "C",
@@ -101,7 +140,7 @@ class _Git:
             if each.depth > DEEPEST or len(done) > MOST_SUBMODULES:
                 raise UserError("git_submodules", url=source.url, most=str(MOST_SUBMODULES))
             repository = self._folder / f"repository-{len(done)}"
-            self._fetch(repository, each)
+            self._fetch(repository, replace(each, account=self._account_for(each.url)))
             done.append((repository, each.prefix))
             waiting += self._submodules(repository, each)
         return done
@@ -114,8 +153,24 @@ class _Git:
         attributes.write_text("* -export-ignore -export-subst\n")
         self._say(f"git fetch --depth 1 {source.url} {source.ref or 'HEAD'}")
         options = ["--quiet", "--depth", "1", "--no-tags", "--no-recurse-submodules"]
-        self._in(repository, source, "fetch", *options, "--", source.url, source.ref or "HEAD")
+        fetch = ["-C", str(repository), "fetch", *options, "--", source.url, source.ref or "HEAD"]
+        self._run(source, fetch, FETCH_SECONDS, self._signing_in(source.account))
         self._say(self._in(repository, source, "log", "-1", "--format=%H %cI", "FETCH_HEAD"))
+
+    def _signing_in(self, account: Account | None) -> dict[str, str]:
+        """What git's environment needs for it."""
+        if account is None:
+            return {}
+        found = {
+            "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": f"credential.https://{account.host}.helper",
+            "GIT_CONFIG_VALUE_0": _HELPER, "DRYDOCK_GIT_USERNAME": account.username,
+            "DRYDOCK_GIT_PASSWORD": account.password,
+        }  # fmt: skip
+        if account.ca:
+            path = self._folder / "ca.pem"
+            path.write_text(account.ca)
+            found["GIT_SSL_CAINFO"] = str(path)
+        return found
 
     def _submodules(self, repository: Path, source: _Source) -> list[_Source]:
         """A commit holds the path of each submodule and the commit that belongs there; .gitmodules says where from."""
@@ -160,15 +215,16 @@ class _Git:
                     yield path.decode(errors="replace"), facts.split()[2].decode()
 
     def _in(self, repository: Path, source: _Source, *arguments: str) -> str:
-        seconds = FETCH_SECONDS if arguments[0] == "fetch" else 60
-        return self._run(source, ["-C", str(repository), *arguments], seconds)
+        return self._run(source, ["-C", str(repository), *arguments], 60)
 
-    def _run(self, source: _Source, arguments: list[str], seconds: float) -> str:
+    def _run(
+        self, source: _Source, arguments: list[str], seconds: float, more: Mapping[str, str] | None = None
+    ) -> str:
         """Runs git to its end; its output. Ends it when `check` raises, the time is over, or it grows too big."""
         with (self._folder / "output").open("w+b") as output:
             process = subprocess.Popen(
-                [self._program, "-c", "safe.directory=*", *arguments], env=self._environment, cwd=self._folder,
-                stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
+                [self._program, "-c", "safe.directory=*", *arguments], env=self._environment | dict(more or {}),
+                cwd=self._folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
             )  # fmt: skip
             try:
                 self._wait(source, process, seconds)
@@ -176,7 +232,7 @@ class _Git:
                 if process.poll() is None:
                     _end(process)
             output.seek(0)
-            text = masked_text(output.read(MOST_OUTPUT).decode(errors="replace").strip())
+            text = source.hidden(output.read(MOST_OUTPUT).decode(errors="replace").strip())
         if process.returncode:
             raise _failure(source, text)
         return text
@@ -215,7 +271,17 @@ class _Git:
 def _failure(source: _Source, text: str) -> UserError:
     low = text.lower()
     code = next((code for code, signs in _SIGNS if any(sign in low for sign in signs)), "git_failed")
-    return UserError(code, raw=text[:4000], url=source.url, ref=source.ref or "HEAD")
+    values = {"url": source.url, "ref": source.ref or "HEAD"}
+    if code == "git_refused" and _is_elsewhere(source, text):
+        code = "git_moved"
+    elif source.account and code in _SIGNED_IN:
+        code, values["account"] = _SIGNED_IN[code], source.account.name
+    return UserError(code, raw=text[:4000], **values)
+
+
+def _is_elsewhere(source: _Source, text: str) -> bool:
+    """Whether it is another machine that turned git away, where a redirect led."""
+    return any(host.lower() != urlsplit(source.url).netloc.lower() for host in _TURNED_AWAY.findall(text))
 
 
 def _resolved(parent: str, url: str) -> str:
@@ -233,10 +299,13 @@ def _split(stream: IO[bytes], separator: bytes) -> Iterator[bytes]:
         yield from whole
 
 
+_TURNED_AWAY = re.compile(r"Authentication failed for 'https://([^/']+)")
+_SIGNED_IN = {"git_refused": "git_account_refused", "git_not_found": "git_account_blind"}
 _SIGNS = (
     ("git_ref_missing", ("couldn't find remote ref", "not our ref", "upload-pack: not our ref")),
     ("git_refused", ("authentication failed", "could not read username", "could not read password", "error: 403",
                      "error: 401")),
+    ("git_moved", ("http 30",)),
     ("git_not_found", ("not found", "does not exist", "does not appear to be a git repository",
                        "no such file or directory", "error: 404")),
     ("git_tls", ("certificate verif", "ssl certificate problem", "server certificate")),

@@ -1,6 +1,7 @@
 """Everything images/ stores."""
 
 from images.models.audit import AuditEntry
+from images.models.git_account import GitAccount
 from images.models.host import CheckState, Host, HostCheck, HostGroup, HostState, StoreKind
 from images.models.image import Container, Copy, Image, ImageLayer, Layer, Pin, Reference
 from images.models.job import ItemState, Job, JobItem, JobLog, JobSecret, JobState
@@ -14,6 +15,7 @@ __all__ = [
     "CheckState",
     "Container",
     "Copy",
+    "GitAccount",
     "Grant",
     "Host",
     "HostCheck",

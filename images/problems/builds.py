@@ -137,7 +137,9 @@ BUILDS: dict[str, Problem] = {
     "git_credentials": Problem(
         _("The address holds a name or a password."),
         _("It would be shown to everybody who sees the job."),
-        _("Leave it out. Send the files of a private repository as an archive."),
+        _(
+            "Leave it out. For a private repository, who manages all hosts adds a git account under Registries."
+        ),
     ),
     "git_no_program": Problem(
         _("The program git is not installed where the workers run."),
@@ -151,14 +153,47 @@ BUILDS: dict[str, Problem] = {
     ),
     "git_refused": Problem(
         _("%(url)s does not let Drydock in."),
-        _("The repository is private, or there is none of this name."),
-        _("Check the address; send the files of a private repository as an archive."),
+        _("The repository is private and no git account fits its address, or there is none of this name."),
+        _(
+            "Check the address. For a private repository, who manages all hosts adds a git account under "
+            "Registries; or send the files as an archive."
+        ),
     ),
-    "git_not_found": Problem(_("There is no repository at %(url)s."), "", _("Check the address.")),
+    "git_account_refused": Problem(
+        _("%(url)s does not let the git account %(account)s in."),
+        _("Its token or password is wrong, has expired or was revoked, or may not read this repository."),
+        _(
+            "Who manages all hosts enters a new one under Registries: a token that may read repositories, where "
+            "the server has such."
+        ),
+    ),
+    "git_account_blind": Problem(
+        _("The git account %(account)s finds no repository at %(url)s."),
+        _(
+            "The address is misspelt, or the account may not read this repository: servers say then that there is none."
+        ),
+        _("Check the address; on that server, let the account read the repository."),
+    ),
+    "git_not_found": Problem(
+        _("There is no repository at %(url)s."),
+        _("The address is misspelt, or the repository is private: some servers say then that there is none."),
+        _(
+            "Check the address. For a private repository, who manages all hosts adds a git account under "
+            "Registries; or send the files as an archive."
+        ),
+    ),
+    "git_moved": Problem(
+        _("%(url)s leads to another address."),
+        _("The repository was moved. An account is sent to no address but its own."),
+        _("Give the address that it leads to; a browser shows it. Often only .git is missing at its end."),
+    ),
     "git_tls": Problem(
         _("The certificate of %(url)s is not trusted by Drydock's worker."),
         _("It is signed by a CA of your own, or has expired."),
-        _("Name your CA's file in GIT_SSL_CAINFO where the workers run, or send the files as an archive."),
+        _(
+            "Put your CA's certificate into the git account under Registries. Without an account, name its file in "
+            "GIT_SSL_CAINFO where the workers run, or send the files as an archive."
+        ),
     ),
     "git_unreachable": Problem(
         _("The machine of %(url)s can not be reached from Drydock's worker."),

@@ -93,6 +93,7 @@ def test_what_went_wrong_is_said(
     [
         ({"git_url": ""}, "This field is required."),
         ({"git_url": "ssh://machine/x", "branch": "main"}, "is not an address that is cloned"),
+        ({"git_url": "https://[x", "branch": "main"}, "is not an address that is cloned"),
         ({"git_url": "https://me:hush@machine/x.git"}, "The address holds a name or a password."),
         ({"git_url": "https://machine/x.git", "branch": "--upload-pack=x"}, "Branch, tag or commit:"),
     ],

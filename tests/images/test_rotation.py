@@ -11,7 +11,7 @@ from django.core.management import call_command
 from django.db import connection
 
 from images.jobs import job_start
-from images.models import Host, HostCheck, JobSecret, Registry
+from images.models import GitAccount, Host, HostCheck, JobSecret, Registry
 from images.models.fields import EncryptedTextField
 from images.rotation import encrypted_fields
 from tests import factories
@@ -20,6 +20,7 @@ pytestmark = pytest.mark.django_db
 
 SECRETS: dict[str, Callable[[], str]] = {
     "images.Registry.password": lambda: Registry.objects.get().password,
+    "images.GitAccount.password": lambda: GitAccount.objects.get().password,
     "images.Host.tls_key": lambda: Host.objects.get().tls_key,
     "images.Host.ssh_key": lambda: Host.objects.get().ssh_key,
     "images.HostCheck.tls_key": lambda: HostCheck.objects.get().tls_key,
@@ -34,6 +35,7 @@ def stored(settings: Any) -> tuple[str, str]:
     old, new = Fernet.generate_key().decode(), Fernet.generate_key().decode()
     settings.ENCRYPTION_KEYS = [old]
     Registry.objects.create(name="a", prefix="a.example.com", username="alice", password="s3cret")
+    GitAccount.objects.create(name="a", prefix="a.example.com", password="s3cret")
     host = factories.make_host(tls_key="s3cret", ssh_key="s3cret")
     job_start(kind="sync", host=host, by=None, secrets={"token": "s3cret"})
     HostCheck.objects.create(address="x", tls_key="s3cret", ssh_key="s3cret")
