@@ -23,6 +23,7 @@ def place_of(url: str) -> str:
     """
     parts = urlsplit(url)
     path = posixpath.normpath("/" + unquote(parts.path)).strip("/").removesuffix(".git")
+    path = path.replace("\0", "\ufffd")  # a null byte is no text to PostgreSQL
     host = parts.netloc.lower().removesuffix(":443")
     return f"{host}/{path}" if path else host
 

@@ -102,7 +102,10 @@ class BuildForm(CommandForm):
     upload = forms.UUIDField(required=False, widget=forms.HiddenInput)
     git_url = forms.CharField(
         label=_("Address"), required=False, max_length=400, widget=code_input(inputmode="url"),
-        help_text=_("Such as https://github.com/acme/api.git, or with #branch:folder; public repositories only."),
+        help_text=_(
+            "Such as https://github.com/acme/api.git, or with #branch:folder. For private repositories there are git "
+            "accounts, on the page of registries."
+        ),
     )  # fmt: skip
     branch = forms.RegexField(
         REF, label=_("Branch, tag or commit"), required=False, max_length=200, widget=code_input(),

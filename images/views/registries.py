@@ -1,4 +1,4 @@
-"""Registries: who may use one sees its name and prefix; who manages all hosts may change it."""
+"""Registries, and git accounts below: who may use one sees its name and prefix; who manages all hosts may change it."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from images import registries as services
 from images.accounts import longest
 from images.errors import UserError
 from images.forms.registries import RegistryForm, TryOutForm
-from images.models import Permission, Registry, User
+from images.models import GitAccount, Permission, Registry, User
 from images.views.dialogs import dialog, go_to
 from images.views.requests import SignedInRequest
 
@@ -39,6 +39,7 @@ def registry_list(request: SignedInRequest) -> HttpResponse:
     form = TryOutForm(request.GET if "reference" in request.GET else None)
     context: dict[str, Any] = {
         "registries": registries,
+        "git_accounts": GitAccount.objects.defer("password", "ca"),
         "is_trying": any(registry.checked_at is None for registry in registries),
         "may_edit": access.can_everywhere(request.user, Permission.MANAGE_HOST),
         "form": form,

@@ -18,6 +18,7 @@ from cleanup.models import HostPlan, HostRun, Item, PolicyRule, RunState, Surviv
 from images import audit
 from images.models import (
     Container,
+    GitAccount,
     Grant,
     Host,
     HostGroup,
@@ -86,7 +87,7 @@ BASELINE: dict[str, tuple[int, int | None]] = {
     "images:user-teams": (7, None),
     "images:team-edit": (8, None),
     "images:grant-add": (8, None),
-    "images:registry-list": (5, 5),
+    "images:registry-list": (6, 6),
     "images:audit-list": (7, 8),
     "cleanup:policy-list": (11, 14),
     "cleanup:policy-add": (7, 8),
@@ -112,6 +113,7 @@ NOT_LISTED = {
     "images:host-check-result",  # one check
     "images:build-context",  # one upload
     "images:registry-add", "images:registry-edit", "images:registry-remove",
+    "images:git-account-add", "images:git-account-edit", "images:git-account-remove",
     "images:user-active", "images:user-password", "images:team-remove", "images:grant-remove",  # one thing each
     "images:user-add", "images:team-add", "images:job-cancel", "images:job-retry", "images:pin-remove",
     "images:reference-remove",
@@ -138,6 +140,7 @@ class World:
         self.person = factories.make_user()
         self.team = factories.grant(self.person, "viewer", self.group).team
         self.registry = Registry.objects.create(name="Docker Hub", prefix="docker.io")
+        self.git_account = GitAccount.objects.create(name="acme", prefix="git.example.com")
         self.policy = rows.make_policy(
             hosts=[self.host], groups=[self.group], schedule="0 3 * * *", next_run_at=timezone.now()
         )
@@ -160,6 +163,7 @@ class World:
         self._grow_people(group, maker, number)
         self._grow_cleanup(host, group, maker)
         Registry.objects.create(name=f"registry {number}", prefix=f"r{number}.example.com", username="robot")
+        GitAccount.objects.create(name=f"git {number}", prefix=f"g{number}.example.com", username="robot")
         audit.record(by=maker, action="host.add", target=host, host=host)
 
     def _grow_copies(self, host: Host, maker: User, number: int) -> None:

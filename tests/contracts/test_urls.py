@@ -11,7 +11,19 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 
 from cleanup.models import HostPlan, HostRun, Plan, Policy, Run
-from images.models import Grant, HostGroup, Job, Permission, Pin, Registry, Role, Team, Upload, User
+from images.models import (
+    GitAccount,
+    Grant,
+    HostGroup,
+    Job,
+    Permission,
+    Pin,
+    Registry,
+    Role,
+    Team,
+    Upload,
+    User,
+)
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -97,6 +109,9 @@ TABLE: dict[str, Address] = {
     "images:registry-edit": Address("GET POST", P.MANAGE_HOST, of="registry", everywhere=True),
     "images:registry-remove": Address("GET POST", P.MANAGE_HOST, of="registry", everywhere=True),
     "images:registry-try": Address("POST", P.MANAGE_HOST, of="registry", everywhere=True),
+    "images:git-account-add": Address("GET POST", P.MANAGE_HOST, everywhere=True),
+    "images:git-account-edit": Address("GET POST", P.MANAGE_HOST, of="git_account", everywhere=True),
+    "images:git-account-remove": Address("GET POST", P.MANAGE_HOST, of="git_account", everywhere=True),
     "images:group-list": Address("GET"),
     "images:group-add": Address("GET POST", P.MANAGE_HOST, everywhere=True),
     "images:group-edit": Address(
@@ -199,6 +214,7 @@ class World:
         self.check = make_check(self.person)
         self.upload = Upload.objects.create(created_by=self.person, name=f"{SECRET}upload")
         self.registry = Registry.objects.create(name=f"{SECRET}registry", prefix="registry.example.com")
+        self.git_account = GitAccount.objects.create(name=f"{SECRET}git", prefix="git.example.com")
 
     def url(self, name: str) -> str:
         address = TABLE[name]

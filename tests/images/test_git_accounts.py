@@ -64,6 +64,7 @@ def refusal(url: str) -> UserError:
         ("https://git.example.com/acme/%2e%2e%2Fother/api.git", "git.example.com/other/api"),
         ("https://git.example.com//../acme//api?x#y", "git.example.com/acme/api"),
         ("https://git.example.com.example.org/acme", "git.example.com.example.org/acme"),
+        ("https://git.example.com/a%00b", "git.example.com/a\ufffdb"),
         ("file:///acme/api.git", "/acme/api"),
     ],
 )
