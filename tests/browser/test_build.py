@@ -18,6 +18,7 @@ from config.demo.images import Image, Layer
 from images.models import Host, Job, Upload
 from tests import factories
 from tests.browser.plugin import LiveSite, sign_in
+from tests.git_server import GitServer
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -170,6 +171,42 @@ def test_repository_is_looked_at_before_it_is_built(
     page.get_by_text("has no branch, tag or commit nope").wait_for()
     page.get_by_label("A folder").check()
     assert page.locator("#context").inner_text() == ""
+
+
+def test_private_repository_is_looked_at_with_an_account_that_was_added(
+    page: "Page", live_site: LiveSite, repositories: GitServer
+) -> None:
+    factories.make_admin("root")
+    factories.make_host("build-1")
+    repositories.accounts["alice"] = "correct-horse"
+    repositories.make("private/shop", {"Dockerfile": "FROM debian\n"})
+    sign_in(page, "root")
+
+    def look() -> None:
+        page.goto("/builds/new/")
+        page.get_by_label("A git repository").check()
+        page.get_by_label("Address").fill(f"{repositories.url}/private/shop.git")
+        page.get_by_role("button", name="Look at it first").click()
+
+    page.goto("/registries/")
+    page.get_by_role("link", name="Add a git account").first.click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Name", exact=True).fill("Ours")
+    dialog.get_by_label("Server").fill(repositories.host)
+    dialog.get_by_label("User name").fill("alice")
+    dialog.get_by_label("Password or token").fill("wrong")
+    dialog.get_by_label("CA certificate").fill(repositories.certificate.read_text())
+    dialog.get_by_role("button", name="Add").click()
+    page.locator("#git_accounts td", has_text=repositories.host).wait_for()
+    look()
+    page.get_by_text("does not let the git account Ours in").wait_for()
+    page.goto("/registries/")
+    page.get_by_role("link", name="Edit Ours").click()
+    page.get_by_role("dialog").get_by_label("Password or token").fill("correct-horse")
+    with page.expect_navigation():
+        page.get_by_role("button", name="Save").click()
+    look()
+    page.locator("#context .lint-finding", has_text="DL3006").wait_for()
 
 
 def test_archive_shows_what_it_holds_and_findings_before_anything_is_built(

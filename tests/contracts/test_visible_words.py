@@ -24,8 +24,9 @@ VOID = {"area", "br", "col", "hr", "img", "input", "link", "meta", "source", "wb
 WORD = re.compile(r"(?<![\w./:@*<#=-])[A-Za-z][a-z]{2,}(?![\w/:@*>#=-]|\.\w)")
 # What is the same in every language: products, formats, fields, commands.
 NAMES = {
-    "Bitbucket", "Docker", "Dockerfile", "Drydock", "Forgejo", "Git", "Gitea", "Hub", "JavaScript", "UTC", "Windows", "bzip", "cron", "docker", "git", "gzip",
-    "http", "image", "inspect", "latest", "load", "prune", "root", "save", "sock", "ssh", "tar", "zip", "zstd",
+    "Bitbucket", "Docker", "Dockerfile", "Drydock", "Forgejo", "Git", "Gitea", "Hub", "JavaScript", "UTC",
+    "Windows", "bzip", "cron", "docker", "git", "gzip", "http", "image", "inspect", "latest", "load", "prune", "root",
+    "save", "sock", "ssh", "tar", "zip", "zstd",
 }  # fmt: skip
 # What this test's own rows are called.
 ROWS = {

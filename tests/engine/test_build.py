@@ -29,13 +29,14 @@ from images.commands.build import build_start
 from images.engine import quiet
 from images.errors import UserError
 from images.jobs import job_cancel, job_carry_out
-from images.models import Copy, Host, Job, JobState, Reference, Registry, Upload, User
+from images.models import Copy, GitAccount, Host, Job, JobState, Reference, Registry, Upload, User
 from tests import factories
 from tests.conftest import closing
 from tests.engine.extra import EXTRA, AddressOf, emptied, load
 from tests.engine.freed import registered
 from tests.engine.test_copy import small_disk  # noqa: F401 - a fixture
 from tests.engine.workers import bench, wait_for
+from tests.git_server import GitServer
 from tests.registry import PASSWORD, USERNAME, PrivateRegistry
 
 pytestmark = [pytest.mark.engine, pytest.mark.django_db(transaction=True)]
@@ -473,6 +474,31 @@ def test_context_of_a_git_repository_with_branch_and_folder(
     assert built(host, person, git_url=repository, folder="nope").error_code == "context_folder_missing"
     assert built(host, person, git_url=f"{repository}x").error_code == "git_not_found"
     assert not list(spool.iterdir()), "nothing of a clone is left"
+
+
+def test_private_repository_is_built_with_its_account(
+    engine: PrivateEngine, host: Host, person: User, repositories: GitServer
+) -> None:
+    files, secret = {"Dockerfile": "FROM scratch\nCOPY . /\n"}, "correct-horse"
+    repositories.accounts[USERNAME] = secret
+    library = repositories.make("private/library", {"lib.txt": "lib"})
+    repositories.make("private/shop", files, {"lib": ("../library.git", library)})
+    url = f"{repositories.url}/private/shop.git"
+    assert built(host, person, git_url=url).error_code == "git_refused"
+    GitAccount.objects.create(
+        name="Ours", prefix=repositories.host, username=USERNAME, password="wrong-token"
+    )
+    refused = built(host, person, git_url=url)
+    assert (refused.error_code, refused.error_values["account"]) == ("git_account_refused", "Ours")
+    GitAccount.objects.update(password=secret)
+    job = built(host, person, git_url=url, tags=["shop/private:1"])
+    assert job.state == JobState.SUCCEEDED, (job.error_code, job.error_raw)
+    assert content_of(engine, "shop/private:1") == {"Dockerfile", ".gitmodules", "lib/lib.txt"}
+    library_url = f"{repositories.url}/private/library.git"
+    assert job.result["accounts"] == {url: "Ours", library_url: "Ours"}
+    stored = f"{list(Job.objects.values())} {log(job)} {log(refused)}"
+    assert url in stored
+    assert not {text for text in (secret, "wrong-token") if text in stored}
 
 
 def test_git_address_that_is_not_https_or_holds_a_password_is_refused(host: Host, person: User) -> None:
