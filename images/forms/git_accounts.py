@@ -36,6 +36,10 @@ class GitAccountForm(AccountForm):
     )
     ca = ca_field(_("Only for a server with a CA of your own."))
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["password"].required = self.account is None
+
     @staticmethod
     def normal_prefix(text: str) -> str:
         """ "https://Git.example.com/acme/" -> "git.example.com/acme"."""
