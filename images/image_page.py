@@ -60,6 +60,11 @@ def may_see_secrets(user: User, copies: Sequence[Copy]) -> bool:
     return any(access.can(user, Permission.PUSH, copy.host_id) for copy in copies)
 
 
+def may_now(user: User, copies: Sequence[Copy], permission: Permission) -> bool:
+    """Whether the permission holds for a copy on a host that is on."""
+    return any(copy.host.is_enabled and access.can(user, permission, copy.host_id) for copy in copies)
+
+
 def layer_stacks(user: User, image: Image, copies: Sequence[Copy], *, reveal: bool) -> list[LayerStack]:
     """One stack for each kind of store among the visible hosts, bottom layer first."""
     rows = list(ImageLayer.objects.filter(image=image).select_related("layer").order_by("position"))

@@ -116,6 +116,29 @@ class Selection:
         return [copy for copy in self.copies if not access.can(self.user, Permission.REMOVE, copy.host_id)]
 
     @cached_property
+    def switched_off(self) -> list[Copy]:
+        """Copies on hosts to which no command is sent."""
+        return [copy for copy in self.copies if not copy.host.is_enabled]
+
+    @property
+    def may_remove(self) -> bool:
+        """Whether there is a copy to remove which is on a host that is on."""
+        return self._may(Permission.REMOVE)
+
+    @property
+    def may_push(self) -> bool:
+        return self._may(Permission.PUSH)
+
+    @property
+    def may_pull(self) -> bool:
+        return self._may(Permission.PULL)
+
+    def _may(self, permission: Permission) -> bool:
+        return any(
+            copy.host.is_enabled and access.can(self.user, permission, copy.host_id) for copy in self.copies
+        )
+
+    @cached_property
     def pinned(self) -> list[Refused]:
         pins = Pin.objects.active(timezone.now()).filter(image__in={copy.image_id for copy in self.copies})
         holding: dict[tuple[int, int | None], Pin] = {(pin.image_id, pin.host_id): pin for pin in pins}
@@ -145,8 +168,12 @@ class Selection:
         return [(copy, counts[copy.pk]) for copy in self.copies if counts.get(copy.pk, 0) > 1]
 
     def removable(self, *, force: bool) -> "Selection":
-        """What a removal would try: allowed, not pinned, not in use; with force in use by no running container."""
-        out = {copy.pk for copy in self.forbidden} | {refused.copy.pk for refused in self.pinned}
+        """What a removal would try: allowed, on a host that is on, not pinned, not in use.
+
+        With force those in use by stopped containers as well.
+        """
+        out = {copy.pk for copy in (*self.forbidden, *self.switched_off)}
+        out |= {refused.copy.pk for refused in self.pinned}
         held = [refused for refused in self.in_use if not force or any(map(_is_running, refused.containers))]
         out |= {refused.copy.pk for refused in held}
         return Selection(self.user, [copy for copy in self.copies if copy.pk not in out], is_all=self.is_all)

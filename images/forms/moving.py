@@ -30,7 +30,7 @@ class CopiesForm(CommandForm):
 
     source: Permission = Permission.PUSH
     refused: Text = _(
-        "Taking images off these hosts needs the permission to push there. Ask an admin for it."
+        "These hosts are switched off, or taking images off them needs the permission to push there. Ask an admin."
     )
 
     copies = forms.CharField(widget=forms.HiddenInput, required=False)
@@ -42,7 +42,7 @@ class CopiesForm(CommandForm):
         self.allowed = [copy for copy in self.chosen if self.may_use(copy)]
 
     def may_use(self, copy: Copy) -> bool:
-        return access.can(self.user, self.source, copy.host_id)
+        return copy.host.is_enabled and access.can(self.user, self.source, copy.host_id)
 
     @classmethod
     def initial_of(cls, address: Mapping[str, Any], user: User) -> dict[str, Any]:
@@ -62,7 +62,14 @@ class CopiesForm(CommandForm):
         ]
         if (more := len(self.allowed) - NAMED) > 0:
             points.append(ngettext("and %(n)s more", "and %(n)s more", more) % {"n": more})
-        if left := len(self.chosen) - len(self.allowed):
+        if off := sum(not copy.host.is_enabled for copy in self.chosen):
+            text = ngettext(
+                "%(n)s copy is left out: its host is switched off.",
+                "%(n)s copies are left out: their hosts are switched off.",
+                off,
+            )
+            points.append(text % {"n": off})
+        if left := len(self.chosen) - len(self.allowed) - off:
             text = ngettext(
                 "%(n)s copy is left out: taking content off its host needs the permission to push there.",
                 "%(n)s copies are left out: taking content off their hosts needs the permission to push there.",

@@ -36,9 +36,6 @@ class NamesForm(CopiesForm):
     text: Any = ""
     refused = _("You have no permission for this on their hosts, or they are switched off.")
 
-    def may_use(self, copy: Copy) -> bool:
-        return copy.host.is_enabled and super().may_use(copy)
-
     @cached_property
     def names(self) -> Names:
         found: Names = {}

@@ -36,6 +36,12 @@ def can(context: dict[str, Any], permission: str, host: Host | int) -> bool:
 
 
 @register.simple_tag(takes_context=True)
+def can_now(context: dict[str, Any], permission: str, host: Host) -> bool:
+    """The same for a command to the host's engine: nothing is sent to a host that is switched off."""
+    return host.is_enabled and access.can(context["request"].user, permission, host)
+
+
+@register.simple_tag(takes_context=True)
 def visible_host(context: dict[str, Any], pk: int | None) -> Host | None:
     """The host with this id, for who may see it; None for anybody else."""
     return Host.objects.visible_to(context["request"].user).filter(pk=pk).first() if pk else None

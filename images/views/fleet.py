@@ -39,7 +39,7 @@ def _fragment(request: SignedInRequest) -> str:
 
 def _pictures(user: User, query: FleetQuery) -> list[Host]:
     """The hosts whose pictures the list is made of, oldest picture first."""
-    hosts = Host.objects.visible_to(user).only("pk", "name", "state", "synced_at")
+    hosts = Host.objects.visible_to(user).only("pk", "name", "state", "synced_at", "is_enabled")
     if query.host is not None:
         hosts = hosts.filter(pk=query.host)
     return sorted(hosts, key=lambda host: host.synced_at.timestamp() if host.synced_at else 0)

@@ -35,13 +35,22 @@ def image_detail(request: SignedInRequest, *, pk: int) -> HttpResponse:
         "has_hidden": image_page.has_hidden(image),
         "may_reveal": image_page.may_see_secrets(request.user, copies),
         "may_pin": any(pins.may_pin(request.user, copy.host) for copy in copies),
-        "remote": remote_tags.tags_overview(copies),
-        "may_pull": _may_pull(request, copies),
+        "may_remove": image_page.may_now(request.user, copies, Permission.REMOVE),
+        **_newer(request, copies),
     }
     return render(request, "images/image_detail.html", context)
 
 
-def _may_pull(request: SignedInRequest, copies: list[Copy]) -> bool:
+def _newer(request: SignedInRequest, copies: list[Copy]) -> dict[str, Any]:
+    """What the part about newer images shows. Asking a registry takes no engine, pulling does."""
+    return {
+        "remote": remote_tags.tags_overview(copies),
+        "may_ask": _may_ask(request, copies),
+        "may_pull": image_page.may_now(request.user, copies, Permission.PULL),
+    }
+
+
+def _may_ask(request: SignedInRequest, copies: list[Copy]) -> bool:
     return any(access.can(request.user, Permission.PULL, copy.host_id) for copy in copies)
 
 
@@ -50,16 +59,13 @@ def image_newer(request: SignedInRequest, *, pk: int) -> HttpResponse:
     """What registries say of the image's tags; a POST has a worker ask them now, by digest only."""
     image = access.access_image(request.user, pk)
     copies = image_page.image_copies(request.user, image)
-    may_pull = _may_pull(request, copies)
     if request.method == "POST":
-        if not may_pull:
+        if not _may_ask(request, copies):
             raise PermissionDenied(_("To ask registries is for people who may pull this image."))
         remote_tags.tags_ask_now(copies)
         if not request.htmx:
             return redirect("images:image-detail", pk=pk)
-    remote = remote_tags.tags_overview(copies)
-    context = {"image": image, "copies": copies, "remote": remote, "may_pull": may_pull}
-    return render(request, "images/_newer.html", context)
+    return render(request, "images/_newer.html", {"image": image, **_newer(request, copies)})
 
 
 def _reveal(request: SignedInRequest, image: Image, copies: list[Copy]) -> None:

@@ -115,3 +115,66 @@ def test_host_that_is_switched_on_is_looked_at_at_once(
     assert host.next_attempt_at is None
     assert sent.call_args.args == ("images.tasks.sync_host",)
     assert sent.call_args.kwargs["args"] == [host.pk]
+
+
+COMMANDS = ("/images/remove/", "/references/", "/commands/", "/prune/")
+"""What is sent to an engine; each stands on a page as the address of its question."""
+
+
+@pytest.mark.parametrize("place", ["image", "host", "selection", "runs"])
+def test_no_page_offers_commands_on_a_host_that_is_off(
+    client: Client, host: Host, admin: User, place: str
+) -> None:
+    copy = factories.make_copy(host, "app:1")
+
+    def shown() -> str:
+        answer = {
+            "image": lambda: client.get(reverse("images:image-detail", args=[copy.image_id])),
+            "host": lambda: client.get(reverse("images:host-detail", args=[host.pk])),
+            "selection": lambda: client.post(reverse("images:image-selection"), {"copies": str(copy.pk)}),
+            "runs": lambda: client.get(reverse("cleanup:host-runs", args=[host.pk])),
+        }[place]()
+        return str(answer.content.decode())
+
+    assert any(command in shown() for command in COMMANDS)
+    Host.objects.update(is_enabled=False)
+    page = shown()
+    assert not [command for command in COMMANDS if command in page]
+    if place != "runs":  # these are a part of the host's page, which says it
+        assert "switched off" in page.lower()
+
+
+def test_selection_leaves_out_what_is_on_a_host_that_is_off_and_says_so(
+    client: Client, host: Host, admin: User
+) -> None:
+    off = factories.make_host("sleeper", is_enabled=False)
+    image = factories.make_image(factories.make_layer(1000))
+    copies = [factories.make_copy(each, "app:1", image=image) for each in (host, off)]
+    ids = ",".join(str(copy.pk) for copy in copies)
+    bar = client.post(reverse("images:image-selection"), {"copies": ids}).content.decode()
+    assert "1 of these is on a host that is switched off" in bar
+    question = client.post(reverse("images:image-remove"), {"copies": ids})
+    assert [copy.host.name for copy in question.context["going"].copies] == ["runner"]
+    assert "1 copy is on a host that is switched off" in question.content.decode()
+    client.post(
+        reverse("images:image-remove"), {"copies": ids, "confirm": "1", "seen": question.context["seen"]}
+    )
+    assert [job.host.name for job in Job.objects.all()] == ["runner"]
+
+
+@pytest.mark.parametrize("kind", ["save", "copy"])
+def test_content_is_not_taken_off_a_host_that_is_off(
+    client: Client, host: Host, admin: User, kind: str
+) -> None:
+    off = factories.make_host("sleeper", is_enabled=False)
+    copy = factories.make_copy(off, "app:1")
+    question = client.get(reverse("images:command", args=[kind]) + f"?copy={copy.pk}").content.decode()
+    assert "1 copy is left out: its host is switched off." in question
+    client.post(reverse("images:command", args=[kind]), {"copies": str(copy.pk), "hosts": [host.pk]})
+    assert not Job.objects.exists()
+
+
+def test_list_says_which_of_its_hosts_is_off(client: Client, host: Host, admin: User) -> None:
+    assert "Switched off" not in client.get(reverse("images:image-list")).content.decode()
+    Host.objects.update(is_enabled=False)
+    assert "Switched off" in client.get(reverse("images:image-list")).content.decode()
