@@ -17,6 +17,7 @@ from images.models import Host, HostGroup, HostState, Permission, User
 from images.models.host import HostQuerySet
 
 GIGABYTE = 10**9
+SWITCHED_OFF = "off"
 _MOST_AT_ONCE = 50
 _LONGEST_PEM = 64 * 1024  # a chain of several certificates is some 10 kB
 
@@ -298,7 +299,9 @@ class HostForm(ConnectionForm):
 class HostFilterForm(StyledForm):
     q = SearchField()
     state = forms.ChoiceField(
-        label=_("State"), required=False, choices=[("", _("Any state")), *HostState.choices]
+        label=_("State"),
+        required=False,
+        choices=[("", _("Any state")), *HostState.choices, (SWITCHED_OFF, _("Switched off"))],
     )
     group = forms.ModelChoiceField(
         HostGroup.objects.none(), label=_("Group"), required=False, empty_label=_("All groups")
@@ -315,8 +318,11 @@ class HostFilterForm(StyledForm):
             hosts = hosts.filter(
                 Q(name__icontains=text) | Q(address__icontains=text) | Q(engine_version__icontains=text)
             )
-        if data.get("state"):
-            hosts = hosts.filter(state=data["state"])
+        if data.get("state") == SWITCHED_OFF:
+            hosts = hosts.filter(is_enabled=False)
+        elif data.get("state"):
+            # A host that is off keeps the state it was in, which says nothing by now.
+            hosts = hosts.filter(state=data["state"], is_enabled=True)
         if data.get("group"):
             hosts = hosts.filter(groups=data["group"])
         return hosts

@@ -178,3 +178,12 @@ def test_list_says_which_of_its_hosts_is_off(client: Client, host: Host, admin: 
     assert "Switched off" not in client.get(reverse("images:image-list")).content.decode()
     Host.objects.update(is_enabled=False)
     assert "Switched off" in client.get(reverse("images:image-list")).content.decode()
+
+
+def test_list_of_hosts_tells_those_that_are_off_from_those_online(
+    client: Client, host: Host, admin: User
+) -> None:
+    factories.make_host("sleeper", is_enabled=False)
+    for state, expected in (("online", ["runner"]), ("off", ["sleeper"]), ("", ["runner", "sleeper"])):
+        shown = client.get(reverse("images:host-list"), {"state": state}).context["hosts"]
+        assert [each.name for each in shown] == expected
