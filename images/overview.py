@@ -20,6 +20,7 @@ class Summary:
 
     hosts: Sequence[Host]
     online_count: int
+    off_count: int
     copy_count: int
     image_count: int
     unused_bytes: int
@@ -43,14 +44,17 @@ def summary(user: User) -> Summary:
             "tls_ca", "tls_certificate", "tls_key", "ssh_key", "ssh_host_key", "error_raw"
         )
     )
-    offline = sorted((host for host in hosts if host.state == "offline"), key=_since)
+    # What is known of a host that is off is how it was: it is neither online nor a problem, and frees nothing now.
+    on = [host for host in hosts if host.is_enabled]
+    offline = sorted((host for host in on if host.state == "offline"), key=_since)
     copies = Copy.objects.visible_to(user).listed()
     return Summary(
         hosts=sorted(hosts, key=lambda host: -host.total_bytes),
-        online_count=sum(host.is_online for host in hosts),
+        online_count=sum(host.is_online for host in on),
+        off_count=len(hosts) - len(on),
         copy_count=sum(host.image_count for host in hosts),
         image_count=copies.aggregate(count=Count("image", distinct=True))["count"] or 0,
-        unused_bytes=sum(host.unused_bytes for host in hosts),
+        unused_bytes=sum(host.unused_bytes for host in on),
         total_bytes=sum(host.total_bytes for host in hosts),
         is_estimate=any(host.is_estimate for host in hosts),
         is_up_to=any(host.build_cache_holds_layers for host in hosts),

@@ -5,9 +5,10 @@ from unittest import mock
 import pytest
 import redis
 from django.test import Client
+from django.utils import timezone
 
 from images import overview
-from images.models import HostGroup, HostState, Job
+from images.models import Host, HostGroup, HostState, Job, User
 from images.treemap import treemap
 from tests import factories
 
@@ -58,8 +59,6 @@ def test_figures_are_of_the_hosts_one_sees() -> None:
 def test_host_that_is_down_longest_is_named(admin_client: Client) -> None:
     from datetime import timedelta
 
-    from django.utils import timezone
-
     now = timezone.now()
     for name, minutes in (("down-5", 5), ("down-50", 50)):
         factories.make_host(name, state=HostState.OFFLINE, state_since=now - timedelta(minutes=minutes))
@@ -76,6 +75,28 @@ def test_running_jobs_are_shown_and_ended_ones_are_not(admin_client: Client) -> 
     page = admin_client.get("/overview/jobs/").content.decode()
     assert f"/jobs/{running.pk}/" in page
     assert f"/jobs/{ended.pk}/" not in page
+
+
+def test_running_job_says_its_amounts_rate_and_time_left(admin_client: Client) -> None:
+    Job.objects.create(
+        kind="pull", host=factories.make_host("runner"), state="running", progress_unit="bytes",
+        progress_done=50_000_000, progress_total=200_000_000, progress_rate=10_000_000,
+    )  # fmt: skip
+    page = " ".join(admin_client.get("/overview/jobs/").content.decode().split())
+    for words in ("50.0 MB", "200 MB", "10.0 MB/s", "15 s"):
+        assert words in page
+    assert "50000000<" not in page
+
+
+def test_host_that_is_off_is_neither_online_nor_a_problem_and_frees_nothing_now(admin_client: Client) -> None:
+    factories.make_host("fine", unused_bytes=5)
+    factories.make_host("sleeper", is_enabled=False, unused_bytes=100)
+    page = admin_client.get("/").content.decode()
+    assert "1 / 2" in page
+    assert "1 host is switched off." in page
+    Host.objects.filter(name="sleeper").update(state=HostState.OFFLINE, state_since=timezone.now())
+    assert "went offline" not in admin_client.get("/").content.decode()
+    assert overview.summary(User.objects.get()).unused_bytes == 5
 
 
 def test_map_of_space_escapes_names(admin_client: Client) -> None:
