@@ -43,6 +43,15 @@ def run_start(*, by: User, plan: Plan) -> Run:
     return run
 
 
+def plan_refused(plan: Plan) -> UserError | None:
+    """Why the plan could not be run now, so that nobody is asked in vain; None when it could."""
+    try:
+        _check(plan)
+    except UserError as error:
+        return error
+    return None
+
+
 def _check(plan: Plan) -> None:
     if plan.state != PlanState.READY:
         raise UserError("plan_not_ready")

@@ -15,7 +15,7 @@ from cleanup.models import Plan, PlanState
 from cleanup.unknowns import plan_unknowns
 from cleanup.views.dialogs import dialog
 from images.access import access_host
-from images.errors import UserError
+from images.errors import Explanation, UserError, explain
 from images.models import Permission
 from images.views.requests import SignedInRequest
 
@@ -90,10 +90,16 @@ def _decisions(request: SignedInRequest, plan: Plan) -> dict[str, Any]:
         "removing_hosts": listings.removing_hosts(plan),
         "is_current": is_current,
         "is_expired": is_expired,
-        "is_paused": listings.pause_switch() is not None,
+        "refused": refusal(plan),
         "may_run": access.can_on_plan(request.user, plan, Permission.RUN_CLEANUP),
         "may_approve": may_approve and is_current and not is_expired and plan.policy.needs_a_look,
     }
+
+
+def refusal(plan: Plan) -> Explanation | None:
+    """In words, why the plan can not be run now."""
+    error = runs.plan_refused(plan)
+    return explain(error.code, error.values) if error else None
 
 
 @require_GET

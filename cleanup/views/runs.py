@@ -13,6 +13,7 @@ from cleanup import access, listings, runs
 from cleanup.filter_forms import RunFilterForm, RunItemFilterForm
 from cleanup.models import HostRun, Item, Run
 from cleanup.views.dialogs import dialog
+from cleanup.views.plans import refusal
 from images.errors import UserError
 from images.models import Permission
 from images.views.requests import SignedInRequest
@@ -55,6 +56,8 @@ def _head(request: SignedInRequest, run: Run, parts: list[listings.HostProgress]
         "is_open": run.state in listings.OPEN_RUN_STATES,
         "is_exact": run.freed_bytes is not None and run.freed_bytes == run.promised_bytes,
         "is_up_to": listings.plan_is_up_to(run.plan),
+        # Asked by the template, and only where it has a button for it.
+        "refused": lambda: refusal(run.plan) if run.plan else None,
         "may_run": access.can_on_run(request.user, run, Permission.RUN_CLEANUP),
         "left_out": listings.run_left_out(request.user, run),
         "unmeasured": listings.run_unmeasured(run),

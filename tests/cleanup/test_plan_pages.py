@@ -268,6 +268,27 @@ def test_pause_is_said_on_the_plan(client: Client, host: Host) -> None:
     assert "All cleanup is paused." in text_of(client, "plan-detail", made(host).pk)
 
 
+@pytest.mark.parametrize("why", ["paused", "outdated"])
+def test_plan_that_would_be_refused_is_not_offered_and_says_why(client: Client, host: Host, why: str) -> None:
+    signed_in(client, "maintainer")
+    plan = made(host)
+    button = reverse("cleanup:plan-run", args=[plan.pk])
+    assert button in text_of(client, "plan-detail", plan.pk)
+    if why == "paused":
+        CleanupSwitch.objects.create(is_paused=True, reason="Audit week")
+    else:
+        plan.policy.revision += 1
+        plan.policy.save()
+    page = text_of(client, "plan-detail", plan.pk)
+    assert button not in page
+    words = {
+        "paused": "All cleanup is paused.",
+        "outdated": "The policy was changed after this plan was made.",
+    }
+    assert f"It can not be run now: {words[why]}" in page
+    assert (reverse("cleanup:plan-make", args=[plan.policy_id]) in page) is (why == "outdated")
+
+
 def test_unknown_last_use_and_an_offline_host_are_said(client: Client, host: Host, other: Host) -> None:
     signed_in(client)
     host.use_known_since = None

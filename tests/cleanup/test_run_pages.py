@@ -224,6 +224,15 @@ def test_waiting_run_offers_its_number_and_bytes_to_who_may_approve(client: Clie
     assert "needs the permission “Run cleanup” on all its hosts" in page
 
 
+def test_waiting_run_that_could_not_go_on_offers_no_approval_and_says_why(client: Client, host: Host) -> None:
+    run = made(host, state=RunState.WAITING, waiting_reason="limit")
+    signed_in(client, "maintainer")
+    CleanupSwitch.objects.create(is_paused=True, reason="Audit week")
+    page = text_of(client, "run-detail", run.pk)
+    assert reverse("cleanup:run-approve", args=[run.pk]) not in page
+    assert "It can not be approved now: All cleanup is paused." in page
+
+
 @pytest.mark.parametrize("action", ["run-approve", "run-cancel"])
 def test_who_may_not_run_cleanup_on_all_its_hosts_can_not_approve_or_cancel(
     client: Client, host: Host, other: Host, group: HostGroup, action: str

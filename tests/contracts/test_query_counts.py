@@ -94,7 +94,7 @@ BASELINE: dict[str, tuple[int, int | None]] = {
     "cleanup:policy-detail": (11, 17),
     "cleanup:policy-edit": (11, 16),
     "cleanup:policy-remove": (6, 11),
-    "cleanup:plan-detail": (23, 30),
+    "cleanup:plan-detail": (25, 32),
     "cleanup:plan-part": (11, 12),
     "cleanup:plan-run": (8, 10),
     "cleanup:run-list": (9, 11),
