@@ -1,5 +1,6 @@
 """The page of a plan: what would go, what stays and why, running it, approving it."""
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -287,6 +288,19 @@ def test_plan_that_would_be_refused_is_not_offered_and_says_why(client: Client, 
     }
     assert f"It can not be run now: {words[why]}" in page
     assert (reverse("cleanup:plan-make", args=[plan.policy_id]) in page) is (why == "outdated")
+
+
+def test_host_that_was_left_out_says_why(client: Client, host: Host, other: Host) -> None:
+    signed_in(client)
+    plan = made(host)
+    rows.add_host(plan, other, removed=0, kept=0, warning="host_disabled")
+    assert "The host is switched off: nothing is removed there." in text_of(client, "plan-detail", plan.pk)
+
+
+def test_preview_says_until_when_it_can_be_run(client: Client, host: Host) -> None:
+    signed_in(client)
+    page = text_of(client, "plan-detail", made(host).pk)
+    assert re.search(r"It can be run until it expires, <time[^>]*>in 2[34] h", page)
 
 
 def test_unknown_last_use_and_an_offline_host_are_said(client: Client, host: Host, other: Host) -> None:

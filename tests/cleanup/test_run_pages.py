@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from cleanup.models import CleanupSwitch, Run, RunState
-from images.models import Host, HostGroup, ItemState, User
+from images.models import Host, HostGroup, ItemState, Job, User
 from tests import factories
 from tests.cleanup import rows
 
@@ -173,6 +173,26 @@ def test_item_says_its_outcome_and_why(client: Client, host: Host) -> None:
     assert "Skipped: 1" in page
     assert "In use by the container db-1." in page
     assert "container 4711 is using it" in page
+
+
+def test_item_says_what_it_promised(client: Client, host: Host) -> None:
+    signed_in(client)
+    page = text_of(client, "run-items", made(host).pk, host.pk)
+    assert page.count(">1.00 MB</span></td>") == 2
+
+
+def test_running_host_says_its_rate_and_time_left(client: Client, host: Host) -> None:
+    signed_in(client)
+    run = made(host, state=RunState.RUNNING)
+    job = Job.objects.create(
+        kind="cleanup", host=host, state="running", started_at=timezone.now() - timedelta(seconds=10)
+    )
+    run.host_runs.update(job=job)
+    first = run.host_runs.get().host_plan.items.first()
+    assert first
+    first.state, first.ended_at = ItemState.REMOVED, timezone.now()
+    first.save()
+    assert re.search(r"[\d.]+ a second, [^<]+ left", text_of(client, "run-detail", run.pk))
 
 
 def test_items_are_filtered_by_outcome_and_text(client: Client, host: Host) -> None:

@@ -96,6 +96,13 @@ class TestList:
         assert "Offline" in page
         assert "12 min ago" in page
 
+    def test_it_says_how_fresh_each_picture_is(self, client: Client, admin: User) -> None:
+        factories.make_host("runner", synced_at=timezone.now() - timedelta(minutes=7))
+        factories.make_host("never", synced_at=None)
+        page = text_of(client, "/hosts/")
+        assert "7 min ago" in page
+        assert "not yet" in page
+
     def test_podman_is_named(self, client: Client, admin: User) -> None:
         factories.make_host(engine_kind="podman", engine_version="5.8.6")
         assert "Podman 5.8.6" in text_of(client, "/hosts/")

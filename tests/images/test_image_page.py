@@ -126,6 +126,31 @@ def test_copy_says_host_tags_bytes_and_containers(client: Client, image: Image, 
     assert "not known" in row[0], "nobody saw a container start"
 
 
+def test_copy_says_since_when_it_is_there_and_when_it_was_used(
+    client: Client, image: Image, runner: Host
+) -> None:
+    now = timezone.now()
+    factories.make_copy(
+        runner, "a:1", image=image, arrived_at=now - timedelta(days=9), last_used_at=now - timedelta(days=3)
+    )
+    enter(client)
+    page = page_of(client, image)
+    assert "9 d ago" in page
+    assert "3 d ago" in page
+
+
+def test_host_that_does_not_answer_is_marked_with_since_when(
+    client: Client, image: Image, runner: Host
+) -> None:
+    factories.make_copy(runner, "a:1", image=image)
+    enter(client)
+    assert "Offline" not in page_of(client, image)
+    Host.objects.update(state="offline", state_since=timezone.now() - timedelta(hours=5))
+    page = page_of(client, image)
+    assert "Offline" in page
+    assert "5 h ago" in page
+
+
 def test_estimated_bytes_are_marked_as_such(client: Client, image: Image) -> None:
     factories.make_copy(factories.make_host(is_estimate=True), "acme/api:1", image=image)
     enter(client)

@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from images.models import Host, HostGroup, Job, JobItem, JobLog, Permission, User
+from images.models import Host, HostGroup, ItemState, Job, JobItem, JobLog, Permission, User
 from images.operations import OPERATIONS, operation
 from tests import factories
 
@@ -216,6 +216,24 @@ def test_items_show_their_results(client: Client, vera: User, host: Host) -> Non
     assert f"/images/{copy.image_id}/" in text
     assert "In use by the container db." in text
     assert "1 not done" in text
+
+
+def test_every_result_of_an_item_has_its_own_word(client: Client, vera: User, host: Host) -> None:
+    job = make_job(host, state="succeeded", attempt=2)
+    for position, state in enumerate(ItemState):
+        JobItem.objects.create(job=job, position=position, name=f"app:{position}", state=state)
+    client.force_login(vera)
+    text = page(client, f"/jobs/{job.pk}/")
+    for word in ("Removed", "Untagged only", "Gone already", "Skipped", "Failed", "Unknown"):
+        assert f">{word}</span>" in text
+    assert "<dt>Attempt</dt><dd>2</dd>" in text
+
+
+def test_list_says_how_long_a_job_took(client: Client, vera: User, host: Host) -> None:
+    now = timezone.now()
+    make_job(host, state="succeeded", started_at=now - timedelta(seconds=95), ended_at=now)
+    client.force_login(vera)
+    assert "1 min 35 s" in page(client, "/jobs/")
 
 
 def test_many_items_need_no_more_queries(

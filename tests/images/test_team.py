@@ -1,5 +1,7 @@
 """People, teams, grants: the pages of admins, and that an admin always stays."""
 
+import re
+
 import pytest
 from django.test import Client
 
@@ -176,6 +178,11 @@ def test_page_of_a_person_says_what_they_may_do_and_why(admin_client: Client) ->
     page = admin_client.get(f"/team/users/{ada.pk}/").content.decode()
     assert "runner" in page
     assert "Operator on ci" in page
+    row = re.search(r"runner</a></th>(.*?)</tr>", page, re.DOTALL)
+    assert row
+    shown = re.findall(r'visually-hidden">(yes|no)<', row[1])
+    held = access.BUILT_IN_ROLES["operator"][1]
+    assert shown == ["yes" if permission in held else "no" for permission in Permission]
 
 
 def test_rights_shown_are_those_that_hold() -> None:
