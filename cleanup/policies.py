@@ -1,6 +1,6 @@
 """Policies: make, edit, switch, remove, ask for a plan; and the switch that pauses all cleanup."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -77,6 +77,12 @@ def policy_warnings(data: PolicyInput) -> dict[str, FieldError]:
     if found and not any(rule.effect == rules.KEEP for _, rule in made):
         found["rules"] = FieldError("nothing_kept")
     return found
+
+
+def rules_take_all(stored: Iterable[PolicyRule]) -> bool:
+    """Whether a delete rule among them selects every image that nothing keeps."""
+    made = [rules.make_rule(rule.kind, rule.parameters) for rule in stored]
+    return any(rule.effect == rules.DELETE and rule.takes_all for rule in made)
 
 
 def _rules_errors(data: PolicyInput) -> dict[str, FieldError]:

@@ -108,7 +108,8 @@ def waiting_text(run: Run) -> str:
 
 @register.filter
 def warning_text(host_plan: HostPlan) -> str:
-    return wording.warning(host_plan.warning)
+    """Why it loses nothing; else that the rules select all there is, when they do."""
+    return wording.warning(host_plan.warning or ("takes_all_plan" if host_plan.takes_all else ""))
 
 
 @register.simple_tag(takes_context=True)

@@ -41,8 +41,11 @@ def policy_list(request: SignedInRequest) -> HttpResponse:
 def policy_detail(request: SignedInRequest, pk: int) -> HttpResponse:
     policy = access.access_policy(request.user, pk)
     may_edit = access.can_on_policy(request.user, policy, Permission.EDIT_POLICIES)
+    rules = list(policy.rules.all())
     context = {
         "policy": policy,
+        "rules": rules,
+        "takes_all": policies.rules_take_all(rules),
         "runs": listings.runs_listed(request.user, policy=policy)[:RUNS_SHOWN],
         "plans": listings.plans_of(request.user, policy)[:PLANS_SHOWN],
         "may_edit": may_edit,

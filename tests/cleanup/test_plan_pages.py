@@ -297,6 +297,15 @@ def test_host_that_was_left_out_says_why(client: Client, host: Host, other: Host
     assert "The host is switched off: nothing is removed there." in text_of(client, "plan-detail", plan.pk)
 
 
+def test_host_on_which_the_rules_select_everything_says_so(client: Client, host: Host) -> None:
+    signed_in(client)
+    plan = made(host)
+    words = "The rules select every image here; only guards and keep rules hold some back."
+    assert words not in text_of(client, "plan-detail", plan.pk)
+    plan.host_plans.update(takes_all=True)
+    assert words in text_of(client, "plan-detail", plan.pk)
+
+
 def test_preview_says_until_when_it_can_be_run(client: Client, host: Host) -> None:
     signed_in(client)
     page = text_of(client, "plan-detail", made(host).pk)

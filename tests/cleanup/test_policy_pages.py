@@ -1,6 +1,7 @@
 """The pages of policies: the list, one policy, the form, the pause switch."""
 
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import escape
 
 from cleanup.models import CleanupSwitch, Policy, RunState
@@ -176,6 +178,23 @@ def test_policy_that_selects_everything_says_so_and_asks(client: Client, host: H
     assert not Policy.objects.exists()
     add(client, form_data(host, "tag_pattern", accepts_all="on", **everything))
     assert Policy.objects.exists()
+
+
+def test_page_of_a_policy_that_selects_everything_says_so(client: Client, host: Host) -> None:
+    signed_in(client)
+    policy = rows.make_policy(hosts=[host])
+    assert "These rules select every image" not in text_of(client, "policy-detail", policy.pk)
+    parameters = {"pattern": "*", "syntax": "glob", "target": "tag"}
+    policy.rules.create(effect="delete", kind="tag_pattern", parameters=parameters, position=1)
+    assert "These rules select every image" in text_of(client, "policy-detail", policy.pk)
+
+
+def test_page_says_when_the_policy_runs_next(client: Client, host: Host) -> None:
+    signed_in(client)
+    policy = rows.make_policy(
+        hosts=[host], schedule="0 3 * * *", next_run_at=timezone.now() + timedelta(hours=5, minutes=1)
+    )
+    assert re.search(r"<dt>Next run</dt><dd><time[^>]*>in 5 h", text_of(client, "policy-detail", policy.pk))
 
 
 def test_second_policy_of_the_same_name_is_refused_with_a_sentence(client: Client, host: Host) -> None:
