@@ -64,6 +64,8 @@ class FullHouse(World):
             error_code="host_timeout", error_raw="dial tcp 10.20.30.40:2376: i/o timeout", error_at=now,
             address="tcp://10.20.30.40:2375",
         )  # fmt: skip
+        self.asleep = factories.make_host("asleep", is_enabled=False)
+        factories.make_copy(self.asleep, "shop/api:1", image=self.image)
         self.fill_hosts()
         self.failed_job = self.make_failed_job()
         self.waiting_run, self.ended_run = self.make_runs()
@@ -112,7 +114,8 @@ class FullHouse(World):
             data = "&".join(f"{key.rstrip('s')}={self.value(word)}" for key, word in TABLE[name].data)
             yield self.url(name) + (f"?{data}" if data else "")
         yield reverse("images:image-list") + "?by=repository"
-        yield reverse("images:host-detail", args=[self.broken.pk])
+        for host in (self.broken, self.asleep):
+            yield reverse("images:host-detail", args=[host.pk])
         yield reverse("images:job-detail", args=[self.failed_job.pk])
         yield reverse("cleanup:plan-detail", args=[self.preview.pk])
         for run in (self.waiting_run, self.ended_run):
@@ -324,5 +327,5 @@ def test_dialogs_that_need_a_choice_or_a_state(
     )
     for address in ("/", "/cleanup/policies/", reverse("cleanup:plan-detail", args=[house.preview.pk])):
         inspector.visit(address)
-        page.get_by_text("All cleanup is paused.").wait_for()
+        page.get_by_text("All cleanup is paused.", exact=True).wait_for()
         inspector.look()

@@ -79,6 +79,15 @@ def test_pinned_copy_is_left_out_with_its_reason(client: Client, host: Host) -> 
     assert "Remove 1 image, free" in page
 
 
+def test_pinned_copy_is_said_before_the_question_too(client: Client, host: Host) -> None:
+    copy, other = factories.make_copy(host, "app:1"), factories.make_copy(host, "app:2")
+    choose = reverse("images:image-selection")
+    words = "1 of these is pinned and stays."
+    assert words not in client.post(choose, {"copies": f"{copy.pk},{other.pk}"}).content.decode()
+    Pin.objects.create(image=copy.image, reason="Customers run it")
+    assert words in client.post(choose, {"copies": f"{copy.pk},{other.pk}"}).content.decode()
+
+
 def test_copies_where_one_may_not_remove_are_counted(client: Client, host: Host) -> None:
     elsewhere = factories.make_copy(factories.make_host("vault"), "app:1")
     page = question(client, elsewhere, factories.make_copy(host, "app:1"))
