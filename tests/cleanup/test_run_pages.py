@@ -292,6 +292,14 @@ def test_host_fragment_says_how_often_the_promise_was_kept(client: Client, host:
     assert "1 of 2 freed exactly what was promised" in text_of(client, "host-runs", host.pk)
 
 
+def test_host_fragment_says_what_each_run_promised_and_freed(client: Client, host: Host) -> None:
+    signed_in(client)
+    made(host).host_runs.update(freed_bytes=1_500_000)
+    page = text_of(client, "host-runs", host.pk)
+    assert "2.00 MB" in page
+    assert "1.50 MB" in page
+
+
 def test_host_fragment_of_an_invisible_host_is_not_found(
     client: Client, other: Host, group: HostGroup
 ) -> None:
