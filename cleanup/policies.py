@@ -67,21 +67,9 @@ def policy_errors(data: PolicyInput, *, by: User, policy: Policy | None = None) 
     return errors
 
 
-def policy_warnings(data: PolicyInput) -> dict[str, FieldError]:
-    """What is allowed and worth a second look, by field: a rule that takes everything, no keep rule."""
-    found: dict[str, FieldError] = {}
-    made = [(n, rules.make_rule(rule.kind, rule.parameters)) for n, rule in enumerate(data.rules)]
-    for n, rule in made:
-        if rule.effect == rules.DELETE and rule.takes_all:
-            found[f"rules.{n}"] = FieldError("takes_all")
-    if found and not any(rule.effect == rules.KEEP for _, rule in made):
-        found["rules"] = FieldError("nothing_kept")
-    return found
-
-
-def rules_take_all(stored: Iterable[PolicyRule]) -> bool:
+def rules_take_all(given: Iterable[PolicyRule | RuleInput]) -> bool:
     """Whether a delete rule among them selects every image that nothing keeps."""
-    made = [rules.make_rule(rule.kind, rule.parameters) for rule in stored]
+    made = [rules.make_rule(rule.kind, rule.parameters) for rule in given]
     return any(rule.effect == rules.DELETE and rule.takes_all for rule in made)
 
 

@@ -93,9 +93,7 @@ ERRORS: dict[str, Text] = {
 }
 
 WARNINGS: dict[str, Text] = {
-    "takes_all": _("This rule selects every image that nothing keeps."),
     "takes_all_plan": _("The rules select every image here; only guards and keep rules hold some back."),
-    "nothing_kept": _("There is no keep rule, so only the guards hold images back."),
     "host_offline": _("The host is offline: nothing is removed there."),
     "host_disabled": _("The host is switched off: nothing is removed there."),
     "host_never_synced": _("The host was never read: nothing is known about its images."),

@@ -99,9 +99,9 @@ def test_policy_can_not_be_taken_over_by_giving_it_another_scope(
 def test_rules_that_take_everything_are_warned_of() -> None:
     everything = RuleInput("tag_pattern", {"pattern": "*", "syntax": "glob", "target": "tag"})
     keep = RuleInput("keep_label", {"label": "keep"})
-    assert policies.policy_warnings(data(rules=(DANGLING,))) == {}
-    assert {*policies.policy_warnings(data(rules=(DANGLING, everything)))} == {"rules.1", "rules"}
-    assert {*policies.policy_warnings(data(rules=(everything, keep)))} == {"rules.0"}
+    assert not policies.rules_take_all((DANGLING,))
+    assert policies.rules_take_all((DANGLING, everything))
+    assert policies.rules_take_all((everything, keep)), "only what is kept would stay"
 
 
 @pytest.mark.parametrize(
