@@ -15,6 +15,7 @@ from django.utils import timezone
 from images import progress
 from images.engine.client import Connection, Engine, open_engine
 from images.errors import UserError
+from images.meter import Meter
 from images.models import Host, HostState, ItemState, Job, JobItem, JobLog, JobState
 
 logger = logging.getLogger(__name__)
@@ -29,7 +30,6 @@ TAIL_CHUNKS = 64  # ...unless it came in very small pieces
 REACH_SECONDS = 5.0  # an engine answers in milliseconds; one whose disk is swamped may take a second or two
 SILENT_REACH_SECONDS = 2.0
 STOP_SECONDS = 60.0  # an operation that still has not ended by then is left to the reaper
-SMOOTHING = 0.3  # weight of the newest measurement in the rate
 
 
 class JobStopped(Exception):
@@ -56,7 +56,7 @@ class JobContext:
         self._stack = contextlib.ExitStack()
         self._ended = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name=f"job-{job.pk}", daemon=True)
-        self._meter = _Meter()
+        self._meter = Meter()
         self._lines: dict[int, list[str]] = {}  # by step
         self._waiting = 0  # characters of log that are not written yet
         self._tails: dict[int, deque[tuple[int, int]]] = {}
@@ -155,9 +155,9 @@ class JobContext:
             self._save()
         if is_last or now - self._sent_at >= SEND_SECONDS:
             self._sent_at, self._sent_done = now, done
-            self._publish(
-                done=done, total=total, unit=unit, rate=self._meter.rate, left=self._meter.left(done, total)
-            )
+            # What has come whole may still be unpacked for minutes: no rate then, and no time left.
+            rate = self._meter.rate if done < total or not total else 0.0
+            self._publish(done=done, total=total, unit=unit, rate=rate, left=self._meter.left(done, total))
 
     def draw(self, detail: Callable[[], dict[str, Any]]) -> None:
         """What the page draws, such as layers or steps: asked for whenever progress is written."""
@@ -275,23 +275,3 @@ class JobContext:
                 cut()
             with contextlib.suppress(DatabaseError):
                 self._beat()
-
-
-class _Meter:
-    """A smoothed rate, in units a second."""
-
-    def __init__(self) -> None:
-        self.rate = 0.0
-        self._done, self._at = 0, 0.0
-
-    def measure(self, done: int, now: float) -> None:
-        if not self._at or done < self._done:
-            self._done, self._at = done, now
-        elif now - self._at >= SEND_SECONDS:
-            newest = (done - self._done) / (now - self._at)
-            self.rate = newest if not self.rate else SMOOTHING * newest + (1 - SMOOTHING) * self.rate
-            self._done, self._at = done, now
-
-    def left(self, done: int, total: int) -> float | None:
-        """Seconds until the end at the present rate; None when nothing can be said."""
-        return (total - done) / self.rate if self.rate > 0 and total else None

@@ -5,6 +5,7 @@ docker-py's own calls drop errors that come in the stream and wait for ever; the
 
 import contextlib
 import re
+import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ from images.engine.failures import failure, refused
 from images.engine.quiet import Watch
 from images.engine.stream import check_status, json_lines
 from images.errors import UserError
+from images.meter import Meter
 
 # An engine tells at least every second how far it is; this long without a word and the registry hangs.
 SILENT_SECONDS = 120.0
@@ -139,6 +141,9 @@ def _error(line: Mapping[str, Any]) -> str:
 
 def _line(line: Mapping[str, Any]) -> Line:
     progress = line.get("progressDetail") or {}
+    if progress.get("units"):
+        # The containerd store (28) counts the seconds that it unpacks, and not bytes.
+        progress = {}
     aux = line.get("aux")
     return Line(
         layer=str(line.get("id") or ""),
@@ -171,18 +176,30 @@ class Layer:
     total_bytes: int = 0
     extracted_bytes: int = 0
     is_queued: bool = False  # the engine is busy with others and has not begun with it
+    meter: Meter = field(default_factory=Meter)
+
+    @property
+    def is_moving(self) -> bool:
+        return self.state in ("downloading", "pushing")
+
+    def measure(self, now: float) -> None:
+        if self.is_moving:
+            self.meter.measure(self.done_bytes, now)
 
     def as_json(self) -> dict[str, Any]:
+        moving = self.meter if self.is_moving else Meter()
         return {
             "id": self.layer_id, "state": self.state, "done": self.done_bytes, "total": self.total_bytes,
-            "extracted": self.extracted_bytes,
+            "extracted": self.extracted_bytes, "rate": moving.rate,
+            "left": moving.left(self.done_bytes, self.total_bytes),
         }  # fmt: skip
 
 
 class Layers:
     """Gathers the lines of a transfer into the state of each layer, in the order they were first named."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
         self.layers: dict[str, Layer] = {}
         self.digest = ""
         self.tags: list[str] = []  # of a pull of every tag
@@ -200,9 +217,10 @@ class Layers:
             return False
         layer = self.layers.setdefault(line.layer, Layer(line.layer))
         layer.state, layer.is_queued = state, line.text.lower() == "waiting"
-        if state in ("downloading", "pushing"):
+        if layer.is_moving:
             layer.done_bytes = line.done_bytes
             layer.total_bytes = max(line.total_bytes, layer.total_bytes, line.done_bytes)
+            layer.measure(self.clock())
         elif state == "extracting":
             layer.extracted_bytes = line.done_bytes
             layer.total_bytes = max(line.total_bytes, layer.total_bytes)
@@ -237,4 +255,8 @@ class Layers:
         return sum(layer.total_bytes for layer in self.layers.values())
 
     def as_json(self) -> list[dict[str, Any]]:
+        now = self.clock()
+        for layer in self.layers.values():
+            # Engines say nothing of a layer that has come to a halt: its rate must fall all the same.
+            layer.measure(now)
         return [layer.as_json() for layer in self.layers.values()]

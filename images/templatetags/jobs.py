@@ -1,5 +1,6 @@
 """How far a job is, in words and numbers; live.js says the same while the page is open."""
 
+import math
 from datetime import datetime
 from typing import Any
 
@@ -35,20 +36,27 @@ def amount(value: float, unit: str) -> str:
 
 @register.filter
 def job_rate(job: Job) -> str:
-    """How fast it goes; empty when it does not run or nothing is known yet."""
-    if job.state != "running" or job.progress_rate <= 0:
+    """How fast it goes; empty when it does not run, all is there, or nothing is known yet."""
+    if job.state != "running" or job.progress_rate <= 0 or job.progress_done >= (job.progress_total or math.inf):
         return ""
     if job.progress_unit == "bytes":
-        return _("%(amount)s/s") % {"amount": human_size(int(job.progress_rate))}
+        return _bytes_rate(job.progress_rate)
     return _("%(amount)s/s") % {"amount": f"{job.progress_rate:.3g}"}
+
+
+def _bytes_rate(rate: float) -> str:
+    return _("%(amount)s/s") % {"amount": human_size(int(rate))}
 
 
 @register.filter
 def job_left(job: Job) -> str:
     """How long it will take at the present rate; empty when nothing can be said."""
-    if job.state != "running" or job.progress_rate <= 0 or not job.progress_total:
+    if not job_rate(job) or not job.progress_total:
         return ""
-    seconds = max(job.progress_total - job.progress_done, 0) / job.progress_rate
+    return _left((job.progress_total - job.progress_done) / job.progress_rate)
+
+
+def _left(seconds: float) -> str:
     return _("%(duration)s left") % {"duration": duration(seconds)}
 
 
@@ -88,6 +96,14 @@ _LAYER_STATES: dict[str, Text] = {
 def layer_state(state: str) -> str:
     """What is happening to a layer of a pull or a push."""
     return str(_LAYER_STATES.get(state, state))
+
+
+@register.filter
+def layer_pace(layer: dict[str, Any]) -> str:
+    """How fast a layer moves and how long it will take: "5.20 MB/s, 12 s left"; empty when it does not."""
+    rate, left = layer.get("rate") or 0, layer.get("left")
+    said = [_bytes_rate(rate) if rate >= 1 else "", "" if left is None or rate < 1 else _left(left)]
+    return ", ".join(filter(None, said))
 
 
 @register.filter

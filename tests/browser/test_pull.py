@@ -74,8 +74,10 @@ def test_layers_fill_their_bars_and_what_is_here_says_so(
     value = bar.get_attribute("value")
     expect(bar, "the bar moves").not_to_have_attribute("value", str(value), timeout=10_000)
     assert " of 6" in coming.inner_text()
-    page.locator("#job_live", has_text="kB/s").wait_for()
-    page.locator("#job_live", has_text="left").wait_for()
+    whole = page.locator("#job_live > section").first
+    for text in ("kB/s", "left"):
+        whole.get_by_text(text).first.wait_for()
+        coming.filter(has_text=text).wait_for()
     way.slow_bytes = 0
     state(page, "Succeeded").wait_for()
     assert layers.count() == 2

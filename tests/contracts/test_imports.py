@@ -25,8 +25,8 @@ FLOORS: list[tuple[str, ...]] = [
     ("images.models", "images.errors", "images.problems"),
 ]
 PURE = (  # no Django, no SDK, no rows
-    "images.addresses", "images.dockerfiles", "images.layers", "images.references", "images.secrets",
-    "images.ssh_keys", "images.treemap", "images.turns", "cleanup.facts", "cleanup.patterns", "cleanup.planner",
+    "images.addresses", "images.dockerfiles", "images.layers", "images.meter", "images.references",
+    "images.secrets", "images.ssh_keys", "images.treemap", "images.turns", "cleanup.facts", "cleanup.patterns", "cleanup.planner",
     "cleanup.rules", "cleanup.schedule", "cleanup.versions",
 )  # fmt: skip
 # The Docker SDK is spoken in one room; everything else sees typed snapshots.

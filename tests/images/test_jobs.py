@@ -15,6 +15,7 @@ from config.celery import app
 from images import job_context, jobs, progress, tasks
 from images.errors import UserError
 from images.job_context import JobContext, JobStopped
+from images.meter import Meter
 from images.models import AuditEntry, Host, ItemState, Job, JobItem, JobLog, JobState, Permission
 from images.operations import OPERATIONS, Handler, operation
 from tests import factories
@@ -317,12 +318,13 @@ def test_progress_of_unknown_total_is_told_now_and_then(register: Register, host
 
 
 def test_rate_is_smoothed_and_gives_the_time_left() -> None:
-    meter = job_context._Meter()
+    meter = Meter()
     for second in range(1, 11):
         meter.measure(second * 10, float(second))
     assert meter.rate == pytest.approx(10)
     assert meter.left(100, 200) == pytest.approx(10)
     assert meter.left(100, 0) is None
+    assert meter.left(100, 100) is None, "what has come whole may still be unpacked for minutes"
 
 
 def test_no_line_of_the_log_is_lost(register: Register, host: Host) -> None:
