@@ -113,7 +113,7 @@ def batch_of(user: User, key: uuid.UUID) -> Batch | None:
     jobs = list(_visible(user, key))
     if not jobs:
         return None
-    places = job_queue.places(jobs)
+    places = job_queue.places(jobs, user)
     return Batch(key, [Row(job, places.get(job.pk)) for job in jobs], user)
 
 

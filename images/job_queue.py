@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils.functional import Promise
 
 from images import turns
-from images.models import Host, HostState, Job, JobState
+from images.models import Host, HostState, Job, JobState, User
 from images.operations import OPERATIONS
 from images.turns import Line, Load, Person, Waiting
 
@@ -147,13 +147,19 @@ class _Now:
             {who: at for at, on, where, who in self.served if on == line or where == queue},
         )
 
-    def lines(self) -> dict[Line, list[Waiting]]:
+    def _loads(self) -> dict[Line, Load]:
         people: defaultdict[Line, set[Person]] = defaultdict(set)
         for job in self.waiting:
-            people[job.line].add(job.person)
+            for line in job.places:
+                people[line].add(job.person)
         # One person's jobs are in order by age, whatever runs.
-        loads = {line: self.load(line=line) for line, who in people.items() if len(who) > 1}
-        return turns.lines(self.waiting, loads)
+        return {line: self.load(line=line) for line, who in people.items() if len(who) > 1}
+
+    def lines(self) -> dict[Line, list[Waiting]]:
+        return turns.lines(self.waiting, self._loads())
+
+    def queues(self) -> dict[Line, list[Waiting]]:
+        return turns.queues(self.waiting, self._loads())
 
     def ready(self) -> list[Waiting]:
         return turns.heads(self.lines(), self.free) if self.waiting else []
@@ -161,12 +167,15 @@ class _Now:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a job stands in its host's queue, from 1, and what holds it up."""
+    """Where a job stands in a host's queue, from 1, and what holds it up.
+
+    The host is its own, or the one that its content comes from; None is such a one that nobody may name here.
+    """
 
     place: int
-    host: Host
+    host: Host | None
     limit: str
-    most: int  # so many at once
+    most: int  # so many at once; 0 where the host is not named
 
     @property
     def limit_name(self) -> "str | Promise":
@@ -174,21 +183,40 @@ class Place:
         return Host._meta.get_field(self.limit).verbose_name  # type: ignore[union-attr]
 
 
-def places(jobs: Iterable[Job]) -> dict[int, Place]:
-    """The place of each of these jobs that waits because its host does enough already.
+def places(jobs: Iterable[Job], user: User | None = None) -> dict[int, Place]:
+    """The place of each of these jobs that waits because a host does enough already.
 
     A handful of queries however many jobs; a job that only waits for a worker has no place. The jobs come with
-    their hosts.
+    their hosts; a host that content comes from is named where the user may see it.
     """
     asked = {job.pk: job for job in jobs if job.state == JobState.QUEUED and limit_of(job.kind)}
     if not asked:
         return {}
-    now = _Now(Job.objects.filter(host__in={job.host_id for job in asked.values()}))
-    found: dict[int, Place] = {}
-    for line, ordered in now.lines().items():
-        free = max(now.free.get(line, len(ordered)), 0)
-        for n, each in enumerate(ordered[free:], 1):
-            if each.pk in asked:
-                host = asked[each.pk].host
-                found[each.pk] = Place(n, host, line[1], _most(host, line[1]))
-    return found
+    hosts = {host for job in asked.values() for host in job.host_ids}
+    found = _held_up(_Now(Job.objects.filter(Q(host__in=hosts) | Q(source__in=hosts))))
+    sources = {pk: line for pk, (_, line) in found.items() if pk in asked and line[0] != asked[pk].host_id}
+    named = _seen({host for host, _, _ in sources.values()}, user)
+    result: dict[int, Place] = {}
+    for pk in asked.keys() & found.keys():
+        n, (host_id, limit, _) = found[pk]
+        host = named.get(host_id) if pk in sources else asked[pk].host
+        result[pk] = Place(n, host, limit, _most(host, limit) if host else 0)
+    return result
+
+
+def _seen(host_ids: set[int], user: User | None) -> dict[int, Host]:
+    return Host.objects.visible_to(user).in_bulk(host_ids) if host_ids and user else {}
+
+
+def _held_up(now: _Now) -> dict[int, tuple[int, Line]]:
+    """Which line holds each job up that no host takes now, and its place there; the longer one where two do."""
+    ready = {job.pk: job for job in now.ready()}
+    left = Counter(now.free)
+    left.subtract(line for job in ready.values() for line in job.places if line in left)
+    found: defaultdict[int, list[tuple[int, bool, Line]]] = defaultdict(list)
+    for line, ordered in now.queues().items():
+        if line in left and left[line] <= 0:
+            waiting = (job for job in ordered if job.pk not in ready)
+            for n, job in enumerate(waiting, 1):
+                found[job.pk].append((n, line == job.line, line))
+    return {pk: (n, line) for pk, ways in found.items() for n, _, line in [max(ways)]}

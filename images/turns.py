@@ -29,6 +29,11 @@ class Waiting:
     source: Line | None = None  # of the host its content comes from, where it takes a place as well
     is_silent: bool = False  # its host did not answer when it was last looked at
 
+    @property
+    def places(self) -> list[Line]:
+        """The lines that it takes a place in, its own first."""
+        return [self.line, self.source] if self.source else [self.line]
+
 
 @dataclass(frozen=True)
 class Load:
@@ -74,12 +79,21 @@ def heads(ordered: Mapping[Line, Sequence[Waiting]], free: Mapping[Line, int]) -
     left, found = dict(free), list[Waiting]()
     for jobs in ordered.values():
         for job in jobs:
-            places = [line for line in (job.line, job.source) if line in left]
+            places = [line for line in job.places if line in left]
             if all(left[line] > 0 for line in places):
                 found.append(job)
                 for line in places:
                     left[line] -= 1
     return found
+
+
+def queues(waiting: Iterable[Waiting], loads: Mapping[Line, Load]) -> dict[Line, list[Waiting]]:
+    """As `lines`, but each with every job that takes a place there: those too whose content comes from its host."""
+    found: defaultdict[Line, list[Waiting]] = defaultdict(list)
+    for job in waiting:
+        for line in job.places:
+            found[line].append(job)
+    return {line: in_turn(jobs, loads.get(line, Load())) for line, jobs in found.items()}
 
 
 def for_worker(ready: Sequence[Waiting], load: Load, woken_for: Line) -> list[int]:

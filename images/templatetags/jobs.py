@@ -1,6 +1,5 @@
 """How far a job is, in words and numbers; live.js says the same while the page is open."""
 
-import math
 from datetime import datetime
 from typing import Any
 
@@ -37,7 +36,8 @@ def amount(value: float, unit: str) -> str:
 @register.filter
 def job_rate(job: Job) -> str:
     """How fast it goes; empty when it does not run, all is there, or nothing is known yet."""
-    if job.state != "running" or job.progress_rate <= 0 or job.progress_done >= (job.progress_total or math.inf):
+    is_whole = 0 < job.progress_total <= job.progress_done
+    if job.state != "running" or job.progress_rate <= 0 or is_whole:
         return ""
     if job.progress_unit == "bytes":
         return _bytes_rate(job.progress_rate)

@@ -188,6 +188,51 @@ def test_job_that_waits_for_a_worker_alone_has_no_place(host: Host) -> None:
     assert job_queue.places(Job.objects.select_related("host")) == {}
 
 
+def copying(source: Host, target: Host, by: User | None = None) -> Job:
+    return jobs.job_start(kind="copy", host=target, source=source, by=by)
+
+
+def test_copy_whose_source_is_busy_has_its_place_there() -> None:
+    source, targets = factories.make_host("quay", most_transfers=1), [factories.make_host() for _ in range(3)]
+    first, *waiting = [copying(source, target) for target in targets]
+    pull = queued(source, kind="pull")
+    assert jobs.job_claim(first.pk) == first
+    listed, admin = Job.objects.select_related("host"), factories.make_admin()
+    places = job_queue.places(listed, admin)
+    assert {pk: (place.place, place.host) for pk, place in places.items()} == {
+        waiting[0].pk: (1, source), waiting[1].pk: (2, source), pull.pk: (3, source),
+    }  # fmt: skip
+    [alone] = job_queue.places(listed.filter(pk=waiting[1].pk), admin).values()
+    assert (alone.place, alone.host) == (2, source)
+
+
+def test_source_is_named_only_to_who_sees_it() -> None:
+    source = factories.make_host("quay", most_transfers=1)
+    first, second = copying(source, factories.make_host()), copying(source, factories.make_host())
+    assert jobs.job_claim(first.pk) == first
+    listed = list(Job.objects.select_related("host"))
+    for user in (None, factories.make_user()):
+        place = job_queue.places(listed, user)[second.pk]
+        assert (place.place, place.host, place.most) == (1, None, 0)
+
+
+def test_copy_has_its_place_on_its_own_host_when_that_is_full_too(host: Host) -> None:
+    source = factories.make_host(most_transfers=1)
+    for job in [queued(source), queued(host), queued(host)]:
+        jobs.job_claim(job.pk)
+    copy = copying(source, host)
+    assert job_queue.places(Job.objects.select_related("host"))[copy.pk].host == host
+
+
+def test_who_goes_first_because_the_source_of_another_is_busy_has_no_place(host: Host) -> None:
+    source = factories.make_host(most_transfers=1)
+    Host.objects.filter(pk=host.pk).update(most_transfers=1)
+    jobs.job_claim(queued(source).pk)
+    copy, pull = copying(source, host), queued(host)
+    assert set(job_queue.places(Job.objects.select_related("host"))) == {copy.pk}
+    assert jobs.job_claim(copy.pk) == pull
+
+
 @pytest.mark.parametrize("count", [2, 30])
 def test_places_cost_the_same_however_many(
     count: int, django_assert_max_num_queries: Callable[..., Any]

@@ -172,6 +172,20 @@ def test_who_does_not_see_the_source_does_not_learn_of_it(ada: User, group: Host
     assert "zebra" in signed_in(User.objects.get(username="root")).get(f"/jobs/{job.pk}/").content.decode()
 
 
+def test_copy_that_waits_for_its_source_says_its_place(ada: User, group: HostGroup) -> None:
+    source, target = factories.make_host("zebra", most_transfers=1), factories.make_host(groups=(group,))
+    copy = factories.make_copy(source, "api:1")
+    [first], [second] = (copy_start(by=ada, copies=rows(copy), hosts=[target]) for _ in range(2))
+    Job.objects.filter(pk=first.pk).update(state="running")
+    for url in (f"/jobs/{second.pk}/", "/jobs/", f"/jobs/batches/{second.batch}/"):
+        page = signed_in(ada).get(url).content.decode()
+        assert "Place 1 in the queue on the host that it comes from" in page, url
+        assert "zebra" not in page, url
+    factories.make_admin("root")
+    page = signed_in(User.objects.get(username="root")).get(f"/jobs/{second.pk}/").content.decode()
+    assert "Place 1 in the queue on zebra" in page
+
+
 def test_load_page_starts_a_job_for_each_host(ada: User, group: HostGroup) -> None:
     hosts = [factories.make_host(groups=(group,)) for _ in range(2)]
     data: dict[str, Any] = {"hosts": [host.pk for host in hosts], "file": "images.tar", "size": "1000"}
