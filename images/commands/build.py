@@ -9,6 +9,7 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 
 from images import inventory
+from images.attempts import attempted
 from images.budget import over_budget
 from images.contexts import git
 from images.contexts.archive import Members, Survey, archived, packed, survey, typed
@@ -235,26 +236,37 @@ def _is_reference(name: str) -> bool:
 
 
 def _base_pull(context: JobContext, steps: Steps, name: str) -> None:
-    parsed, registry = parse(name), registry_for(name)
+    registry = registry_for(name)
     _account_told(context, name, registry)
     step = steps.add(f"base {name}", name, kind="base", state="running")
-    layers = Layers()
     with _failing(steps, step):
         try:
-            for line in pull(
-                context.engine, parsed.repository, tag=parsed.digest or parsed.tag or "latest",
-                platform=context.job.parameters["platform"], credentials=credentials_of(registry), subject=name,
-                host=context.host.name, registry=parsed.registry,
-            ):  # fmt: skip
-                if not layers.take(line) and line.text:
-                    _say(context, [(step.number, line.text)])
-                step.parts["layers"] = (layers.done_bytes, layers.total_bytes)
-                _tell(context, steps)
+            attempted(
+                context, lambda: _base_pull_once(context, steps, step, name, registry),
+                lambda text: _say(context, [(step.number, text)]),
+            )  # fmt: skip
         except UserError as error:
             if error.code in _BASE_MISSING:
                 raise UserError("build_base_missing", raw=error.raw, **error.values) from error
             raise
     steps.finish(step)
+
+
+def _base_pull_once(
+    context: JobContext, steps: Steps, step: Step, name: str, registry: Registry | None
+) -> None:
+    parsed, layers = parse(name), Layers()
+    lines = pull(
+        context.engine, parsed.repository, tag=parsed.digest or parsed.tag or "latest",
+        platform=context.job.parameters["platform"], credentials=credentials_of(registry), subject=name,
+        host=context.host.name, registry=parsed.registry, patience=layers.patience,
+    )  # fmt: skip
+    with contextlib.closing(lines):
+        for line in lines:
+            if not layers.take(line) and line.text:
+                _say(context, [(step.number, line.text)])
+            step.parts["layers"] = (layers.done_bytes, layers.total_bytes)
+            _tell(context, steps)
 
 
 def _build(

@@ -1,7 +1,6 @@
 """`docker pull`: by tag, by digest, or every tag of a repository."""
 
 import contextlib
-import time
 import uuid
 from collections.abc import Iterable
 from typing import Any
@@ -9,9 +8,9 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 
 from images import inventory
+from images.attempts import attempted
 from images.budget import budget_check, earlier_bring, over_budget
 from images.engine import read
-from images.engine.failures import RETRIED
 from images.engine.transfer import Layers, pull
 from images.errors import UserError
 from images.job_context import JobContext
@@ -22,8 +21,6 @@ from images.references import parse
 from images.registries import credentials_of, registry_for, spellings
 from images.remote_tags import tag_told
 
-ATTEMPTS = 3  # a registry that cuts the line is asked again; what has come stays
-PAUSE_SECONDS = 2.0
 DEADLINE_SECONDS = 6 * 3600
 
 
@@ -77,7 +74,7 @@ def carry_out(context: JobContext) -> dict[str, Any]:
         # Its service (5.8) pulls `latest` instead, and calls that a success.
         raise UserError("all_tags_unsupported", host=host.name)
     before = _held(context)
-    layers = _pulled(context, registry)
+    layers = attempted(context, lambda: _pull_once(context, registry), context.log)
     now = _held(context)
     if parameters["tag"] and not layers.digest:
         found = read.find_image(engine, parameters["reference"])
@@ -109,20 +106,6 @@ def _held(context: JobContext) -> dict[str, str]:
             if name.startswith(below):
                 held[joined(parameters["repository"], name.rpartition(":")[2])] = image.engine_id
     return held
-
-
-def _pulled(context: JobContext, registry: Any) -> Layers:
-    """Repeats what a bad line has cut; what the engine has by then it keeps."""
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            return _pull_once(context, registry)
-        except UserError as error:
-            if error.code not in RETRIED or attempt == ATTEMPTS:
-                raise
-            context.log(f"{error.raw or error} - trying again ({attempt}/{ATTEMPTS - 1})")
-            time.sleep(PAUSE_SECONDS)
-            context.check()
-    raise AssertionError("not reached")
 
 
 def _pull_once(context: JobContext, registry: Any) -> Layers:

@@ -1,7 +1,6 @@
 """`docker push`: one of an image's names, with its layers, to the registry that the name speaks of."""
 
 import contextlib
-import time
 import uuid
 from collections.abc import Iterable
 from functools import partial
@@ -10,8 +9,8 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 
 from images import inventory
+from images.attempts import attempted
 from images.engine import read
-from images.engine.failures import RETRIED
 from images.engine.transfer import Layers, push
 from images.errors import UserError
 from images.job_context import JobContext
@@ -22,8 +21,6 @@ from images.references import parse
 from images.registries import credentials_of, registry_for
 from images.remote_tags import tag_told
 
-ATTEMPTS = 3  # what the registry has by then it keeps
-PAUSE_SECONDS = 2.0
 SLOW_BYTES_PER_SECOND = 100_000
 DEADLINE_SECONDS = 6 * 3600
 
@@ -65,27 +62,13 @@ def carry_out(context: JobContext) -> dict[str, Any]:
         raise UserError("image_gone")
     if named.engine_id != parameters["engine_id"]:
         raise UserError("reference_moved", subject=reference, host=host.name)
-    layers = _pushed(context, registry)
+    layers = attempted(context, lambda: _push_once(context, registry), context.log)
     # The digest under which the registry has it belongs to the image from now on.
     inventory.images_refresh(host, [reference], engine)
     if layers.digest:
         tag_told(reference, layers.digest)
     image = Copy.objects.filter(host=host, engine_id=named.engine_id).values_list("image_id", flat=True)
     return {"digest": layers.digest, "references": [reference], "image": image.first()}
-
-
-def _pushed(context: JobContext, registry: Registry | None) -> Layers:
-    """Repeats what a bad line has cut; the registry keeps the layers that arrived whole."""
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            return _push_once(context, registry)
-        except UserError as error:
-            if error.code not in RETRIED or attempt == ATTEMPTS:
-                raise
-            context.log(f"{error.raw or error} - trying again ({attempt}/{ATTEMPTS - 1})")
-            time.sleep(PAUSE_SECONDS)
-            context.check()
-    raise AssertionError("not reached")
 
 
 def _patience(context: JobContext, layers: Layers) -> float:

@@ -26,6 +26,7 @@ from config.demo.engines import PrivateEngine
 from config.demo.images import Image, Layer
 from images import jobs, uploads
 from images.commands.build import build_start
+from images.commands.pull import pull_start
 from images.engine import quiet
 from images.errors import UserError
 from images.jobs import job_cancel, job_carry_out
@@ -34,10 +35,12 @@ from tests import factories
 from tests.conftest import closing
 from tests.engine.extra import EXTRA, AddressOf, emptied, load
 from tests.engine.freed import registered
+from tests.engine.moves import noise
 from tests.engine.test_copy import small_disk  # noqa: F401 - a fixture
 from tests.engine.workers import bench, wait_for
 from tests.git_server import GitServer
 from tests.registry import PASSWORD, USERNAME, PrivateRegistry
+from tests.way import way_to
 
 pytestmark = [pytest.mark.engine, pytest.mark.django_db(transaction=True)]
 
@@ -247,6 +250,67 @@ def test_private_base_is_pulled_with_the_account_that_fits(
 
 
 @pytest.mark.registry
+def only_in(registry: PrivateRegistry, engine: PrivateEngine, name: str, *layers: Layer) -> None:
+    """An image that the engine has pushed and forgotten."""
+    auth = {"username": USERNAME, "password": PASSWORD}
+    with engine.client() as api:
+        raw: Any = api
+        demo.load(api, Image([name], layers, config={"Env": ["PATH=/bin"]}))
+        assert not [
+            line for line in raw.push(name, stream=True, decode=True, auth_config=auth) if "error" in line
+        ]
+    engine.wipe()
+
+
+def test_private_base_whose_line_is_cut_is_tried_again(
+    engine: PrivateEngine,
+    host: Host,
+    person: User,
+    make_registry: Callable[..., PrivateRegistry],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("images.attempts.PAUSE_SECONDS", 0.1)
+    registry = make_registry(with_password=True)
+    with way_to(registry.port) as way:
+        name = f"{way.host}/shop/base:1"
+        only_in(registry, engine, name, Layer("tools", tools=True))
+        Registry.objects.create(name="shop", prefix=way.host, username=USERNAME, password=PASSWORD)
+        way.sign, way.cut = b"GET /v2/shop/base/manifests/", 1
+        job = built(host, person, dockerfile_text=f"FROM {name}\nRUN echo ok > /ok\n")
+        assert (job.state, way.cut_count) == (JobState.SUCCEEDED, 1), job.error_raw
+        assert "trying again (1/2)" in log(job)
+
+
+def test_private_base_that_waits_for_a_pull_is_not_taken_for_one_whose_registry_hangs(
+    engine: PrivateEngine,
+    host: Host,
+    person: User,
+    make_registry: Callable[..., PrivateRegistry],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An engine downloads three layers at a time, of all pulls together; the others' wait without a word."""
+    registry = make_registry(with_password=True)
+    with way_to(registry.port) as way:
+        for at in (registry.host, way.host):
+            Registry.objects.create(name=at, prefix=at, username=USERNAME, password=PASSWORD)
+        big, base = f"{way.host}/shop/big:1", f"{registry.host}/shop/base:1"
+        only_in(registry, engine, big, *(noise(f"l{n}", 2_000_000) for n in range(3)))
+        only_in(registry, engine, base, noise("s", 1000))
+        monkeypatch.setattr("images.engine.transfer.SILENT_SECONDS", 2.0)
+        way.slow_bytes = 300_000
+        [first] = pull_start(by=person, hosts=[host], reference=big)
+        thread = threading.Thread(target=closing(job_carry_out), args=(first.pk,))
+        thread.start()
+        try:
+            time.sleep(1.5)
+            began = time.monotonic()
+            job = built(host, person, dockerfile_text=f"FROM {base}\nLABEL a=b\n")
+            assert time.monotonic() - began > 4, "it did not have to wait, so nothing is shown here"
+            assert job.state == JobState.SUCCEEDED, job.error_raw
+        finally:
+            thread.join(60)
+
+
 def test_private_image_that_a_step_mounts_is_pulled_with_the_account_that_fits(
     engine: PrivateEngine, host: Host, person: User, make_registry: Callable[..., PrivateRegistry]
 ) -> None:

@@ -203,7 +203,7 @@ def test_pull_comes_to_several_hosts_though_one_is_dead(
 def test_registry_that_never_answers_is_given_up_by_the_engine_itself(
     host: Host, hung_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("images.commands.pull.ATTEMPTS", 1)
+    monkeypatch.setattr("images.attempts.ATTEMPTS", 1)
     job = pulled(host, f"127.0.0.1:{hung_port}/shop/api:1")
     assert (job.state, job.error_code) == (JobState.FAILED, "registry_timeout"), job.error_raw
     assert "mirror" in explain(job.error_code, job.error_values).remedy

@@ -48,8 +48,7 @@ def way(registry: PrivateRegistry) -> Iterator[Way]:
 
 @pytest.fixture
 def pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    for kind in ("pull", "push"):
-        monkeypatch.setattr(f"images.commands.{kind}.PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr("images.attempts.PAUSE_SECONDS", 0.1)
 
 
 def in_registry(engine: PrivateEngine, at: str, size: int = SIZE) -> str:
