@@ -50,6 +50,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         ("podman", podman.why_not),
         ("buildx", _why_no_buildx),
         ("browser", _why_no_browser),
+        ("client", _why_no_client),
         ("gettext", _why_no_gettext),
     )
     for mark, why_not in kinds:
@@ -80,6 +81,10 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 def _why_no_buildx() -> str:
     return "" if buildx.program() else "no docker-buildx is installed"
+
+
+def _why_no_client() -> str:
+    return "" if shutil.which("docker") else "docker's client is not installed"
 
 
 def _why_no_gettext() -> str:
