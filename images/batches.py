@@ -21,6 +21,7 @@ class Row:
 
     job: Job
     place: Place | None
+    turn: int | None = None  # among those that wait for a worker
 
     @property
     def parts(self) -> list[dict[str, Any]]:
@@ -114,7 +115,8 @@ def batch_of(user: User, key: uuid.UUID) -> Batch | None:
     if not jobs:
         return None
     places = job_queue.places(jobs, user)
-    return Batch(key, [Row(job, places.get(job.pk)) for job in jobs], user)
+    turns = job_queue.worker_turns(jobs, places)
+    return Batch(key, [Row(job, places.get(job.pk), turns.get(job.pk)) for job in jobs], user)
 
 
 def _visible(user: User, key: uuid.UUID) -> QuerySet[Job]:

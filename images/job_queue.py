@@ -6,7 +6,7 @@ every line full goes on to its next message and waits for nothing.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -220,3 +220,19 @@ def _held_up(now: _Now) -> dict[int, tuple[int, Line]]:
             for n, job in enumerate(waiting, 1):
                 found[job.pk].append((n, line == job.line, line))
     return {pk: (n, line) for pk, ways in found.items() for n, _, line in [max(ways)]}
+
+
+def worker_turns(jobs: Iterable[Job], held_up: Container[int]) -> dict[int, int]:
+    """The turn of each of these jobs that waits for a worker alone, from 1, among all of its queue that do.
+
+    `held_up` are those that wait for a host, see `places`. A handful of queries for each queue.
+    """
+    asked = {job.pk: job.queue for job in jobs if job.state == JobState.QUEUED and job.pk not in held_up}
+    found: dict[int, int] = {}
+    for queue in set(asked.values()):
+        now = _Now(Job.objects.filter(queue=queue))
+        ordered = turns.in_turn(now.ready(), now.load(queue=queue))
+        # Workers leave hosts that do not answer for last.
+        ordered.sort(key=lambda job: job.is_silent)
+        found |= {job.pk: n for n, job in enumerate(ordered, 1)}
+    return {pk: found[pk] for pk in asked.keys() & found.keys()}

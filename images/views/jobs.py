@@ -44,7 +44,11 @@ def job_list(request: HttpRequest) -> HttpResponse:
     jobs = form.filter(Job.objects.visible_to(user)).select_related("host", "created_by")
     page = Paginator(jobs, PAGE_SIZE).get_page(request.GET.get("page"))
     is_filtered = any(value for name, value in request.GET.items() if name != "page")
-    context = {"form": form, "page": page, "is_filtered": is_filtered, "places": job_queue.places(page, user)}
+    places = job_queue.places(page, user)
+    context = {
+        "form": form, "page": page, "is_filtered": is_filtered, "places": places,
+        "turns": job_queue.worker_turns(page, places),
+    }  # fmt: skip
     template = "images/job_list.html#job_table" if _is_fragment(request) else "images/job_list.html"
     return render(request, template, context)
 
@@ -71,7 +75,8 @@ def _detail(request: HttpRequest, user: User, job: Job) -> dict[str, Any]:
     log, is_log_cut = ("", False) if steps else job_logs.tail(job)
     word = request.GET.get("q", "").replace("\0", "").strip()[:100]  # PostgreSQL compares with no NUL
     counts = dict(items.order_by().values_list("state").annotate(Count("id")))
-    place = job_queue.places([job], user).get(job.pk)
+    places = job_queue.places([job], user)
+    place = places.get(job.pk)
     is_late = job.state == JobState.QUEUED and timezone.now() - job.created_at > _LONG_WAIT
     return {
         "job": job,
@@ -89,6 +94,7 @@ def _detail(request: HttpRequest, user: User, job: Job) -> dict[str, Any]:
         "form_again": _form_again(user, job),
         "asked": job_input.asked(job),
         "place": place,
+        "turn": job_queue.worker_turns([job], places).get(job.pk),
         "waits_long": is_late and place is None,
     }
 

@@ -301,6 +301,16 @@ def test_job_that_no_worker_takes_says_so(client: Client, vera: User, host: Host
     assert "No worker has taken it yet." in page(client, f"/jobs/{job.pk}/")
 
 
+def test_job_that_waits_for_a_worker_behind_others_says_its_place(
+    client: Client, vera: User, host: Host
+) -> None:
+    batch = uuid.uuid4()
+    _, last = make_job(host, batch=batch), make_job(factories.make_host(), batch=batch)
+    client.force_login(factories.make_admin())
+    for url in (f"/jobs/{last.pk}/", "/jobs/", f"/jobs/batches/{batch}/"):
+        assert page(client, url).count("Place 2 in the queue for a worker.") == 1, url
+
+
 def test_viewer_cannot_cancel_a_job(client: Client, vera: User, host: Host) -> None:
     job = make_job(host)
     client.force_login(vera)

@@ -188,6 +188,21 @@ def test_job_that_waits_for_a_worker_alone_has_no_place(host: Host) -> None:
     assert job_queue.places(Job.objects.select_related("host")) == {}
 
 
+def test_turn_among_those_that_wait_for_a_worker_is_fair_and_leaves_silent_hosts_for_last(host: Host) -> None:
+    ada, bo = factories.make_user("ada"), factories.make_user("bo")
+    silent = queued(factories.make_host(state="offline"), ada)
+    hers = [queued(factories.make_host(), ada) for _ in range(3)]
+    for job in [queued(host, ada) for _ in range(2)]:
+        jobs.job_claim(job.pk)
+    held_up = queued(host, bo)
+    his = queued(factories.make_host(), bo)
+    listed = list(Job.objects.select_related("host"))
+    told = job_queue.worker_turns(listed, job_queue.places(listed))
+    assert held_up.pk not in told
+    assert told == {his.pk: 1, hers[0].pk: 2, hers[1].pk: 3, hers[2].pk: 4, silent.pk: 5}
+    assert [jobs.job_claim(his.pk), jobs.job_claim(his.pk)] == [his, hers[0]], "workers take them like that"
+
+
 def copying(source: Host, target: Host, by: User | None = None) -> Job:
     return jobs.job_start(kind="copy", host=target, source=source, by=by)
 
