@@ -107,6 +107,12 @@ def layer_pace(layer: dict[str, Any]) -> str:
 
 
 @register.filter
+def unsized_count(layers: list[dict[str, Any]]) -> int:
+    """How many layers wait of which the engine has not told the size: it does when one begins."""
+    return sum(layer["state"] == "waiting" and not layer["total"] for layer in layers)
+
+
+@register.filter
 def result_bytes(job: Job, name: str) -> Any:
     """A number of bytes that the operation reported, such as "freed_bytes"; None when it did not."""
     value = job.result.get(name)

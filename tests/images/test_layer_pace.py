@@ -70,11 +70,14 @@ def host(db: None) -> Host:
     return factories.make_host()
 
 
-def rows(client: Client, host: Host, state: str, layers: Layers) -> list[str]:
+def shown(client: Client, host: Host, state: str, layers: Layers) -> str:
     detail = {"layers": layers.as_json()}
     job = Job.objects.create(host=host, kind="pull", state=state, detail=detail, progress_unit="bytes")
-    text = client.get(f"/jobs/{job.pk}/").content.decode()
-    return re.findall(r'<tr id="layer_.*?</tr>', text, re.DOTALL)
+    return client.get(f"/jobs/{job.pk}/").content.decode()
+
+
+def rows(client: Client, host: Host, state: str, layers: Layers) -> list[str]:
+    return re.findall(r'<tr id="layer_.*?</tr>', shown(client, host, state, layers), re.DOTALL)
 
 
 def test_page_shows_rate_and_time_left_beside_each_bar(client: Client, vera: User, host: Host) -> None:
@@ -111,3 +114,13 @@ def test_whole_says_no_rate_once_all_has_come(client: Client, vera: User, host: 
     text = client.get(f"/jobs/{job.pk}/").content.decode()
     assert "MB/s" not in text
     assert " left" not in text.partition("job-numbers")[2].partition("</div>")[0]
+
+
+def test_layers_of_unknown_size_are_said_because_total_and_time_left_lack_them(
+    client: Client, vera: User, host: Host
+) -> None:
+    client.force_login(vera)
+    layers, _ = moving()
+    assert "The size of 1 that waits is not known yet" in shown(client, host, "running", layers)
+    layers.take(Line("b", "Downloading", 1, 5 * MB))
+    assert "not known yet" not in shown(client, host, "running", layers)
