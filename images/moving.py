@@ -8,7 +8,9 @@ from django.db.models import Sum
 
 from images import inventory
 from images.engine import read
+from images.engine.archive import Loaded
 from images.engine.client import Engine
+from images.engine.transfer import Layers, Line
 from images.errors import UserError
 from images.job_context import JobContext
 from images.models import Copy, Host, Layer, StoreKind
@@ -82,12 +84,13 @@ class Moving:
     def __init__(self, context: JobContext, phase: str, total_bytes: int, **about: Any) -> None:
         self.context, self.total_bytes, self.done_bytes = context, total_bytes, 0
         self._drawn = {"phase": phase} | about
-        context.draw(lambda: {"transfer": self._drawn})
+        self._layers = Layers()
+        context.draw(lambda: {"transfer": self._drawn, "layers": self._layers.as_json()})
         context.progress(0, total_bytes, "bytes")
 
     def phase(self, name: str) -> None:
         self._drawn = self._drawn | {"phase": name}
-        self.context.progress(self.done_bytes, max(self.total_bytes, self.done_bytes), "bytes")
+        self._tell()
 
     def counted(self, pieces: Iterable[bytes], note: Callable[[], None] = lambda: None) -> Iterable[bytes]:
         """The same pieces; each is counted as it passes."""
@@ -103,7 +106,19 @@ class Moving:
 
     def all_moved(self) -> None:
         self.total_bytes = self.done_bytes
-        self.context.progress(self.done_bytes, self.done_bytes, "bytes")
+        self._tell()
+
+    def unpacks(self, line: Loaded) -> None:
+        """What the engine says of a layer that it unpacks: that may take as long as the way did."""
+        if self._layers.take(Line(line.layer, line.text, line.done_bytes, line.total_bytes)):
+            self._tell()
+
+    def unpacked(self) -> None:
+        self._layers.ended()
+        self._tell()
+
+    def _tell(self) -> None:
+        self.context.progress(self.done_bytes, max(self.total_bytes, self.done_bytes), "bytes")
 
 
 def held_names(engine: Engine) -> dict[str, str]:

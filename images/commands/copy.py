@@ -169,7 +169,7 @@ def _moved(
     with quiet.Watch(source, target) as watch, to_target:
         pieces = moving.counted(_from_source(source, names, source_host), watch.note)
         lines = archive.load(target, _then_unpacking(pieces, moving), host=context.host.name)
-        return names_loaded(context, lines, watch)
+        return names_loaded(moving, lines, watch)
 
 
 def _from_source(source: Engine, names: Sequence[str], host: Host) -> Iterator[bytes]:

@@ -51,7 +51,7 @@ def carry_out(context: JobContext) -> dict[str, Any]:
         relay.check = attended(relay, context.check)
         pieces = _until_end(relay, moving, watch)
         lines = archive.load(engine, archives.opened(pieces), host=host.name)
-        names = names_loaded(context, lines, watch)
+        names = names_loaded(moving, lines, watch)
         for _piece in pieces:  # an engine may be content before the padding at the archive's end
             pass
     told = {"bytes": moving.done_bytes, "moved": moved_names(engine, before)}
@@ -68,13 +68,15 @@ def _until_end(relay: Receiver, moving: Moving, watch: quiet.Watch) -> Iterator[
     moving.phase("unpacking")
 
 
-def names_loaded(context: JobContext, lines: Iterable[Loaded], watch: quiet.Watch) -> list[str]:
+def names_loaded(moving: Moving, lines: Iterable[Loaded], watch: quiet.Watch) -> list[str]:
     """Follows what the engine says while it unpacks; the references and IDs that it loaded."""
     names: list[str] = []
     for line in lines:
         watch.note()
-        context.check()
+        moving.context.check()
+        moving.unpacks(line)
         names += line.names
         if line.text and not line.layer:
-            context.log(line.text)
+            moving.context.log(line.text)
+    moving.unpacked()
     return list(dict.fromkeys(names))

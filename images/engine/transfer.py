@@ -158,7 +158,7 @@ def _line(line: Mapping[str, Any]) -> Line:
 _STATES: Mapping[str, str] = {
     "pulling fs layer": "waiting", "waiting": "waiting", "preparing": "waiting",
     "downloading": "downloading", "verifying checksum": "verifying", "download complete": "downloaded",
-    "extracting": "extracting", "pull complete": "done", "already exists": "exists",
+    "extracting": "extracting", "loading layer": "extracting", "pull complete": "done", "already exists": "exists",
     "pushing": "pushing", "pushed": "done", "layer already exists": "exists",
 }  # fmt: skip
 _MOUNTED = re.compile(r"^mounted from (.+)$", re.IGNORECASE)
@@ -224,6 +224,8 @@ class Layers:
         elif state == "extracting":
             layer.extracted_bytes = line.done_bytes
             layer.total_bytes = max(line.total_bytes, layer.total_bytes)
+            if line.text.lower() == "loading layer" and 0 < line.total_bytes <= line.done_bytes:
+                layer.state = "done"  # a load says nothing else at the end of a layer
         if state in ("verifying", "downloaded", "extracting", "done"):
             layer.done_bytes = layer.total_bytes
         return True

@@ -64,6 +64,14 @@ def broken_download(person: Person, job: Job, breaks: Callable[[], object]) -> N
         read()
 
 
+def unpacked(job: Job) -> int:
+    """How many layers the engine has told of, all of which are done."""
+    layers = job.detail["layers"]
+    assert {layer["state"] for layer in layers} == {"done"}
+    assert all(layer["extracted"] == layer["total"] > 0 for layer in layers)
+    return len(layers)
+
+
 @pytest.mark.parametrize("packing", ["", "gzip"])
 def test_what_was_saved_and_loaded_is_the_same_image(
     engine: PrivateEngine, ada: Person, packing: str
@@ -86,6 +94,7 @@ def test_what_was_saved_and_loaded_is_the_same_image(
     assert key_of(host, "shop/api:latest") == before
     assert sorted(load.result["references"]) == ["shop/api:1", "shop/api:latest"]
     assert load.progress_done == load.progress_total == len(content)
+    assert unpacked(load) == len(API.layers), "each layer that the engine unpacked was told"
 
 
 def test_name_that_was_moved_before_its_turn_came_is_not_saved(engine: PrivateEngine, ada: Person) -> None:

@@ -109,6 +109,7 @@ def test_several_images_arrive_with_their_shared_layers_once(
     job = copied(source, host, "shop/api:1", "shop/web:2")
     assert tags(target) == {"shop/api:1", "shop/api:latest", "shop/web:2"}
     assert job.result["bytes"] < 1_200_000
+    assert [layer["state"] for layer in job.detail["layers"]] == ["done"] * 3, "each as it was unpacked there"
     host.refresh_from_db()
     assert host.total_bytes < 1_200_000
 

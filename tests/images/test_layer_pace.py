@@ -124,3 +124,14 @@ def test_layers_of_unknown_size_are_said_because_total_and_time_left_lack_them(
     assert "The size of 1 that waits is not known yet" in shown(client, host, "running", layers)
     layers.take(Line("b", "Downloading", 1, 5 * MB))
     assert "not known yet" not in shown(client, host, "running", layers)
+
+
+def test_load_tells_how_far_each_layer_is_unpacked(client: Client, vera: User, host: Host) -> None:
+    client.force_login(vera)
+    layers = Layers()
+    layers.take(Line("a", "Loading layer", 5 * MB, 5 * MB))
+    layers.take(Line("b", "Loading layer", 3 * MB, 20 * MB))
+    over, under_way = rows(client, host, "running", layers)
+    assert "Done" in over
+    assert "Unpacking" in under_way
+    assert f'value="{3 * MB}" max="{20 * MB}"' in under_way
