@@ -10,6 +10,7 @@ from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from typing import Any
 
 from django.db.models import Q, QuerySet
 from django.utils.functional import Promise
@@ -236,3 +237,10 @@ def worker_turns(jobs: Iterable[Job], held_up: Container[int]) -> dict[int, int]
         ordered.sort(key=lambda job: job.is_silent)
         found |= {job.pk: n for n, job in enumerate(ordered, 1)}
     return {pk: found[pk] for pk in asked.keys() & found.keys()}
+
+
+def waits(jobs: Iterable[Job], user: User) -> dict[str, Any]:
+    """For the template of a list of jobs: what each that waits is waiting for."""
+    jobs = list(jobs)
+    held_up = places(jobs, user)
+    return {"places": held_up, "turns": worker_turns(jobs, held_up)}

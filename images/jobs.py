@@ -117,7 +117,10 @@ def wake(task: str, *arguments: int | str, queue: str) -> bool:
 
 def announce(job: Job) -> None:
     """Tells the pages that a job's state changed, and who started it that it has ended."""
-    data = {"id": job.pk, "state": job.state, "done": job.progress_done, "total": job.progress_total}
+    data = {
+        "id": job.pk, "state": job.state, "done": job.progress_done, "total": job.progress_total,
+        "unit": job.progress_unit,
+    }  # fmt: skip
     topics = [f"job:{job.pk}", "jobs", f"host:{job.host_id}"]
     if job.created_by_id and not job.is_open:
         topics.append(f"by:{job.created_by_id}")

@@ -14,7 +14,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from images import access
+from images import access, job_queue
 from images import hosts as services
 from images.engine.client import Connection
 from images.errors import UserError, explain
@@ -182,6 +182,7 @@ def host_check_result(request: HttpRequest, *, pk: int) -> HttpResponse:
 def host_detail(request: HttpRequest, *, pk: int) -> HttpResponse:
     user = _me(request)
     host = access.access_host(user, pk)
+    jobs = list(Job.objects.visible_to(user).filter(host=host).select_related("host", "created_by")[:8])
     context = {
         "host": host,
         "groups": access.groups_for(user, Permission.VIEW).filter(hosts=host),
@@ -189,9 +190,9 @@ def host_detail(request: HttpRequest, *, pk: int) -> HttpResponse:
         if host.error_code
         else None,
         "twins": access.restrict_hosts(services.hosts_like(host), user, Permission.VIEW),
-        "jobs": Job.objects.visible_to(user).filter(host=host).select_related("created_by")[:8],
+        "jobs": jobs,
         "copies": _largest(host),
-    }
+    } | job_queue.waits(jobs, user)
     template = "images/host_detail.html#live" if _is_fragment(request) else "images/host_detail.html"
     return render(request, template, context)
 

@@ -44,11 +44,8 @@ def job_list(request: HttpRequest) -> HttpResponse:
     jobs = form.filter(Job.objects.visible_to(user)).select_related("host", "created_by")
     page = Paginator(jobs, PAGE_SIZE).get_page(request.GET.get("page"))
     is_filtered = any(value for name, value in request.GET.items() if name != "page")
-    places = job_queue.places(page, user)
-    context = {
-        "form": form, "page": page, "is_filtered": is_filtered, "places": places,
-        "turns": job_queue.worker_turns(page, places),
-    }  # fmt: skip
+    context = {"form": form, "page": page, "is_filtered": is_filtered}
+    context |= job_queue.waits(page.object_list, user)
     template = "images/job_list.html#job_table" if _is_fragment(request) else "images/job_list.html"
     return render(request, template, context)
 

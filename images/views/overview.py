@@ -1,6 +1,6 @@
 """The first page, its live parts, and the health check."""
 
-from typing import cast
+from typing import Any, cast
 
 import redis
 import structlog
@@ -12,6 +12,7 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from images import job_queue
 from images import overview as figures
 from images.models import User
 
@@ -24,8 +25,7 @@ def overview(request: HttpRequest) -> HttpResponse:
     context = {
         "summary": figures.summary(user),
         "copies": figures.newest_copies(user),
-        "jobs": figures.open_jobs(user),
-    }
+    } | _jobs(user)
     return render(request, "images/overview.html", context)
 
 
@@ -38,7 +38,12 @@ def overview_figures(request: HttpRequest) -> HttpResponse:
 @require_safe
 def overview_jobs(request: HttpRequest) -> HttpResponse:
     user = cast("User", request.user)
-    return render(request, "images/overview.html#running", {"jobs": figures.open_jobs(user)})
+    return render(request, "images/overview.html#running", _jobs(user))
+
+
+def _jobs(user: User) -> dict[str, Any]:
+    jobs = figures.open_jobs(user)
+    return {"jobs": jobs} | job_queue.waits(jobs, user)
 
 
 @require_safe

@@ -317,6 +317,14 @@ def test_progress_of_unknown_total_is_told_now_and_then(register: Register, host
     assert told.call_count < 50
 
 
+def test_news_of_an_end_says_what_its_numbers_count(host: Host) -> None:
+    """A page that writes them before it is drawn anew would show millions of nothing."""
+    job = Job.objects.create(kind="pull", host=host, state="succeeded", progress_unit="bytes")
+    with mock.patch.object(progress, "publish") as told:
+        jobs.announce(job)
+    assert told.call_args.kwargs["data"]["unit"] == "bytes"
+
+
 def test_rate_is_smoothed_and_gives_the_time_left() -> None:
     meter = Meter()
     for second in range(1, 11):

@@ -99,6 +99,30 @@ def test_host_that_is_off_is_neither_online_nor_a_problem_and_frees_nothing_now(
     assert overview.summary(User.objects.get()).unused_bytes == 5
 
 
+def test_bytes_of_a_running_job_are_shown_as_sizes(admin_client: Client) -> None:
+    Job.objects.create(
+        kind="pull", host=factories.make_host(), state="running", progress_unit="bytes", progress_done=5_000_000,
+        progress_total=20_000_000, progress_rate=1e6,
+    )  # fmt: skip
+    for url in ("/", "/overview/jobs/"):
+        page = admin_client.get(url).content.decode()
+        for text in ("5.00 MB", "20.0 MB", "1.00 MB/s", "15 s left"):
+            assert f">{text}<" in page, (url, text)
+
+
+def test_job_that_waits_says_its_place(admin_client: Client) -> None:
+    host = factories.make_host("runner", most_transfers=1)
+    for state in ("running", "queued"):
+        Job.objects.create(kind="pull", host=host, state=state)
+    for _ in range(2):
+        Job.objects.create(kind="pull", host=factories.make_host(), state="queued")
+    for url in ("/", "/overview/jobs/"):
+        page = admin_client.get(url).content.decode()
+        assert "Place 1 in the queue on runner" in page, url
+        assert "Place 2 in the queue for a worker." in page, url
+    assert "Place 1 in the queue on runner" in admin_client.get(f"/hosts/{host.pk}/").content.decode()
+
+
 def test_map_of_space_escapes_names(admin_client: Client) -> None:
     factories.make_copy(factories.make_host(), "<b>evil:1")
     page = admin_client.get("/overview/space/").content.decode()
