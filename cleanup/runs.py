@@ -25,7 +25,8 @@ OPEN_ITEMS = (ItemState.PENDING, ItemState.RUNNING)
 def run_start(*, by: User, plan: Plan) -> Run:
     """Starts the plan, or has it wait for approval where it is above the policy's limits.
 
-    Raises UserError when the plan can not be run: not ready, empty, expired, used, outdated, all paused.
+    Raises UserError when the plan can not be run: not ready, empty, expired, used, outdated, all paused, its
+    hosts switched off.
     """
     plan = Plan.objects.select_for_update().select_related("policy").get(pk=plan.pk)
     _check(plan)
@@ -61,9 +62,13 @@ def _check(plan: Plan) -> None:
         raise UserError("plan_outdated")
     if is_paused():
         raise UserError("cleanup_paused")
-    for part in plan.host_plans.filter(item_count__gt=0).select_related("host"):
+    parts = list(plan.host_plans.filter(item_count__gt=0).select_related("host"))
+    for part in parts:
         if part.engine_mark != part.host.engine_mark:
             raise UserError("engine_changed", host=part.host.name)
+    # Where some are on, the run does its part there; those that are off say so in their items.
+    if parts and not any(part.host.is_enabled for part in parts):
+        raise UserError("host_switched_off", host=min(part.host.name for part in parts))
 
 
 def run_hold(host_run: HostRun) -> str:

@@ -269,6 +269,20 @@ def test_pause_is_said_on_the_plan(client: Client, host: Host) -> None:
     assert "All cleanup is paused." in text_of(client, "plan-detail", made(host).pk)
 
 
+def test_plan_whose_hosts_are_all_off_is_not_offered(client: Client, host: Host, other: Host) -> None:
+    signed_in(client, "maintainer")
+    plan = made(host, other)
+    button = reverse("cleanup:plan-run", args=[plan.pk])
+    Host.objects.filter(pk=host.pk).update(is_enabled=False)
+    assert button in text_of(client, "plan-detail", plan.pk)
+    Host.objects.update(is_enabled=False)
+    page = text_of(client, "plan-detail", plan.pk)
+    assert button not in page
+    assert "It can not be run now: prod is switched off" in page
+    client.post(button)
+    assert not Run.objects.exists()
+
+
 @pytest.mark.parametrize("why", ["paused", "outdated"])
 def test_plan_that_would_be_refused_is_not_offered_and_says_why(client: Client, host: Host, why: str) -> None:
     signed_in(client, "maintainer")
