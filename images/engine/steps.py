@@ -2,6 +2,7 @@
 
 import codecs
 import re
+import time
 from collections import defaultdict, deque
 from collections.abc import Hashable
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from images.engine.buildkit import Status, Told, Vertex, Warned
+from images.meter import Meter
 from images.secrets import Hiding, masked_text
 
 MOST_STEPS = 400  # more are counted as one: a page of thousands helps nobody
@@ -48,6 +50,7 @@ class Step:
     tail: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL_LINES))
     # By who writes: what comes from two sides at once would be one muddled line.
     streams: defaultdict[Hashable, _Stream] = field(default_factory=lambda: defaultdict(_Stream))
+    meter: Meter = field(default_factory=Meter)
 
     @property
     def done_bytes(self) -> int:
@@ -57,7 +60,11 @@ class Step:
     def total_bytes(self) -> int:
         return sum(max(done, total) for done, total in self.parts.values())
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self, now: float | None = None) -> dict[str, Any]:
+        """`now` as time.monotonic tells it: the rate is measured by who draws the step."""
+        if self.state == "running" and self.parts:
+            self.meter.measure(self.done_bytes, time.monotonic() if now is None else now)
+        moving = self.meter if self.state == "running" else Meter()
         seconds = None
         if self.started_at and self.ended_at:
             seconds = round((self.ended_at - self.started_at).total_seconds(), 2)
@@ -65,6 +72,7 @@ class Step:
             "n": self.number, "name": self.name, "kind": self.kind, "stage": self.stage, "state": self.state,
             "started": self.started_at.isoformat() if self.started_at else "", "seconds": seconds,
             "done": self.done_bytes, "total": self.total_bytes, "lines": self.line_count, "error": self.error,
+            "rate": moving.rate, "left": moving.left(self.done_bytes, self.total_bytes),
         }  # fmt: skip
 
 

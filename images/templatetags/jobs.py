@@ -99,8 +99,8 @@ def layer_state(state: str) -> str:
 
 
 @register.filter
-def layer_pace(layer: dict[str, Any]) -> str:
-    """How fast a layer moves and how long it will take: "5.20 MB/s, 12 s left"; empty when it does not."""
+def pace(layer: dict[str, Any]) -> str:
+    """How fast a layer or a step moves and how long it will take: "5.20 MB/s, 12 s left"; empty when it does not."""
     rate, left = layer.get("rate") or 0, layer.get("left")
     said = [_bytes_rate(rate) if rate >= 1 else "", "" if left is None or rate < 1 else _left(left)]
     return ", ".join(filter(None, said))

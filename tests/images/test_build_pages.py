@@ -1,6 +1,7 @@
 """The form of a build, findings beside the Dockerfile, and a job's page with steps and a long log."""
 
 import os
+import re
 import time
 import tracemalloc
 import uuid
@@ -293,6 +294,20 @@ def test_steps_of_a_lost_worker_are_not_under_way(client: Client, builder: User,
     assert [each.state for each in job_logs.steps(job)] == ["done", "stopped", "skipped"]
     page = client.get(f"/jobs/{job.pk}/").content.decode()
     assert "Not reached" in page
+
+
+def test_step_that_moves_bytes_shows_how_far_how_fast_and_how_long(
+    client: Client, builder: User, host: Host
+) -> None:
+    job = running(host)
+    sent = step(1, "running", "context", "context", done=8_000_000, total=20_000_000, rate=2e6, left=6.0)
+    job.detail = {"steps": [sent | {"started": timezone.now().isoformat()}]}
+    job.save()
+    page = re.sub(r"<[^>]+>", "", client.get(f"/jobs/{job.pk}/").content.decode())
+    assert "8.00 MB of 20.0 MB 2.00 MB/s, 6 s left" in page
+    job.state = "failed"
+    job.save()
+    assert "MB/s" not in client.get(f"/jobs/{job.pk}/").content.decode()
 
 
 @pytest.mark.django_db(transaction=True)

@@ -219,3 +219,14 @@ def test_names_that_look_like_a_secret(name: str) -> None:
 )
 def test_names_that_only_speak_of_one(name: str) -> None:
     assert not is_secret(name)
+
+
+def test_step_that_moves_bytes_tells_its_rate_and_time_left_until_it_ends() -> None:
+    steps = Steps()
+    context = steps.add("context", "context", kind="context", state="running")
+    for second in range(5):
+        context.parts["context"] = (2_000_000 * second, 20_000_000)
+        told = context.as_json(100.0 + second)
+    assert (told["rate"], told["left"]) == (pytest.approx(2_000_000), pytest.approx(6))
+    steps.finish(context)
+    assert (context.as_json(105.0)["rate"], context.as_json(105.0)["left"]) == (0, None)
