@@ -54,13 +54,6 @@
   const fail = (words) => {
     show("upload-problem").querySelector("p").textContent = words || form.dataset.failed;
   };
-  const size = (value) => {
-    const units = ["byte", "kilobyte", "megabyte", "gigabyte"];
-    let unit = 0;
-    while (value >= 999.5 && unit < units.length - 1) [value, unit] = [value / 1000, unit + 1];
-    const format = { style: "unit", unit: units[unit], unitDisplay: "short", maximumSignificantDigits: 3 };
-    return new Intl.NumberFormat(document.documentElement.lang || "en", format).format(value);
-  };
 
   const look = () => {
     if (!fields.upload.value) return;
@@ -84,11 +77,11 @@
     const place = show("upload-progress");
     const bar = place.querySelector("progress");
     place.querySelector(".upload-text").textContent = form.dataset.sending;
-    const began = performance.now();
+    const { bytes, pace } = window.drydock;
+    const goes = pace();
     request.upload.onprogress = ({ loaded, total }) => {
       [bar.max, bar.value] = [total, loaded];
-      const rate = (loaded / Math.max(performance.now() - began, 1)) * 1000;
-      place.querySelector(".upload-numbers").textContent = `${size(loaded)} / ${size(total)}, ${size(rate)}/s`;
+      place.querySelector(".upload-numbers").textContent = `${bytes(loaded)} / ${bytes(total)}${goes(loaded, total)}`;
     };
     request.upload.onload = () => {
       bar.removeAttribute("value");

@@ -26,6 +26,25 @@
     return `${part(Math.floor(seconds / 3600), "hour")} ${part(Math.floor((seconds % 3600) / 60), "minute")}`;
   };
 
+  const left = (seconds) => (settings().liveLeft || "%(duration)s").replace("%(duration)s", span(seconds));
+
+  // For pages that send a file themselves: called with what has gone out, it tells how fast and how long still.
+  const pace = () => {
+    const MEASURE_MS = 500;
+    const SMOOTHING = 0.3; // weight of the newest measurement
+    let [before, at, rate] = [0, performance.now(), 0];
+    return (done, total) => {
+      const passed = performance.now() - at;
+      if (passed >= MEASURE_MS) {
+        const newest = ((done - before) / passed) * 1000;
+        rate = rate ? SMOOTHING * newest + (1 - SMOOTHING) * rate : newest;
+        [before, at] = [done, at + passed];
+      }
+      return rate > 0 && done < total ? `, ${bytes(rate)}/s, ${left((total - done) / rate)}` : "";
+    };
+  };
+  window.drydock = { bytes, pace };
+
   const write = {
     progress(element, data) {
       if (!data.total) return;
@@ -37,7 +56,7 @@
     rate: (element, data) => "rate" in data && (element.textContent = data.rate > 0 ? `${amount(data.rate, data.unit)}/s` : ""),
     left(element, data) {
       if (!("left" in data)) return;
-      element.textContent = data.left === null ? "" : (settings().liveLeft || "%(duration)s").replace("%(duration)s", span(data.left));
+      element.textContent = data.left === null ? "" : left(data.left);
     },
   };
 

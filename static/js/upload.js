@@ -11,8 +11,7 @@
   part("plain").remove();
   submit.disabled = false;
 
-  const size = (bytes) =>
-    new Intl.NumberFormat(document.documentElement.lang || "en", { style: "unit", unit: "megabyte", unitDisplay: "short", maximumFractionDigits: 1 }).format(bytes / 1e6);
+  const { bytes, pace } = window.drydock;
 
   const warn = (event) => event.preventDefault();
   function busy(is) {
@@ -54,10 +53,12 @@
     request.open("PUT", upload);
     request.setRequestHeader("X-CSRFToken", form.elements.csrfmiddlewaretoken.value);
     request.setRequestHeader("Content-Type", "application/octet-stream");
+    const goes = pace();
     request.upload.addEventListener("progress", (event) => {
+      const done = Math.min(event.loaded, archive.size);
       bar.max = archive.size || 1;
-      bar.value = event.loaded;
-      text.textContent = form.dataset.textSent.replace("%(done)s", size(event.loaded)).replace("%(total)s", size(archive.size));
+      bar.value = done;
+      text.textContent = form.dataset.textSent.replace("%(done)s", bytes(done)).replace("%(total)s", bytes(archive.size)) + goes(done, archive.size);
     });
     request.addEventListener("load", () => sent(archive, { upload, jobs }, go));
     request.addEventListener("abort", () => say("upload-cancelled"));

@@ -209,6 +209,23 @@ def test_private_repository_is_looked_at_with_an_account_that_was_added(
     page.locator("#context .lint-finding", has_text="DL3006").wait_for()
 
 
+def test_upload_tells_how_far_how_fast_and_how_long(
+    page: "Page", live_site: LiveSite, tmp_path: Path
+) -> None:
+    factories.make_admin("root")
+    factories.make_host("build-1")
+    path = tmp_path / "large.tar"
+    path.write_bytes(b"x" * 50_000_000)
+    sign_in(page, "root")
+    page.goto("/builds/new/")
+    slow = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 5_000_000}
+    page.context.new_cdp_session(page).send("Network.emulateNetworkConditions", slow)
+    page.get_by_label("An archive").check()
+    page.locator("#archive").set_input_files(path)
+    numbers = page.locator(".upload-numbers")
+    numbers.filter(has_text=re.compile(r"^[\d.]+ MB / 50\.0 MB, [\d.]+ MB/s, \d+ sec left$")).wait_for()
+
+
 def test_archive_shows_what_it_holds_and_findings_before_anything_is_built(
     page: "Page", live_site: LiveSite, tmp_path: Path
 ) -> None:

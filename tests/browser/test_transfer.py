@@ -67,7 +67,7 @@ def test_saved_file_is_an_archive_and_the_download_begins_by_itself(
     page.get_by_text("Your browser has all of shop-api-1.tar").wait_for()
 
 
-def test_file_is_loaded_with_its_progress(
+def test_file_is_loaded_and_its_images_named(
     page: "Page", host: Host, engine: PrivateEngine, tmp_path: Path
 ) -> None:
     path = tmp_path / "images.tar"
@@ -126,7 +126,11 @@ def test_upload_is_cancelled(page: "Page", host: Host, tmp_path: Path) -> None:
     )
     page.get_by_label("Archive").set_input_files(path)
     page.get_by_role("button", name="Upload").click()
-    page.locator("[data-upload-text]", has_text="of 300").wait_for()
+    told = page.locator("[data-upload-text]")
+    told.filter(has_text="of 300").wait_for()
+    told.filter(has_text="MB/s").filter(has_text=" left").wait_for()
+    bar = page.locator("[data-upload-progress] progress")
+    assert 0 < float(bar.get_attribute("value") or 0) < float(bar.get_attribute("max") or 0)
     page.get_by_role("button", name="Cancel the upload").click()
     page.get_by_text("The upload was cancelled.").wait_for()
     assert page.get_by_role("button", name="Upload").is_visible()
