@@ -33,6 +33,7 @@ REQUESTS = {
     "by name, page 200": "sort=name&page=200",
     "by host": "sort=host",
     "by host, page 190": "sort=-host&page=190",
+    "by ID": "sort=id",
     "by size": "sort=-size",
     "by own": "sort=own",
     "by build date": "sort=built",

@@ -45,6 +45,7 @@ INDEXED_LENGTH = 3
 
 SORTS: dict[str, tuple[str, ...]] = {
     "name": ("repository", "tag"),
+    "id": ("engine_id",),
     "host": (),
     "size": ("size_bytes",),
     "own": ("own_bytes",),
@@ -383,7 +384,7 @@ class FleetGroups:
 
 
 _GROUP_SORTS = {
-    "name": "key", "host": "key", "size": "size_bytes", "own": "own_bytes", "built": "built_at",
+    "name": "key", "id": "key", "host": "key", "size": "size_bytes", "own": "own_bytes", "built": "built_at",
     "arrived": "copy_count", "used": "last_used_at", "containers": "used_by", "count": "copy_count",
 }  # fmt: skip
 

@@ -43,6 +43,7 @@ def copies(group: HostGroup, client: Client) -> dict[str, Copy]:
         Copy.objects.filter(pk=copy.pk).update(
             size_bytes=size * 10**6, own_bytes=own, built_at=ago(built), arrived_at=ago(arrived),
             last_used_at=ago(used) if used else None, container_count=containers, is_latest=tag == "latest",
+            engine_id=f"sha256:{size}",
         )  # fmt: skip
         made[name] = copy
     Host.objects.update(image_count=1)
@@ -57,7 +58,7 @@ def listed(client: Client, query: str) -> str:
 @pytest.mark.parametrize(
     ("sort", "order"),
     [
-        ("name", "abc"), ("host", "cba"), ("size", "cab"), ("own", "bca"), ("built", "acb"), ("arrived", "bca"),
+        ("name", "abc"), ("id", "cab"), ("host", "cba"), ("size", "cab"), ("own", "bca"), ("built", "acb"), ("arrived", "bca"),
         ("used", "cba"), ("containers", "bca"),
     ],
 )  # fmt: skip
