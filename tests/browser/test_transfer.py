@@ -45,7 +45,9 @@ def test_image_is_copied_to_another_host_from_its_page(page: "Page", host: Host,
     page.locator(".badge", has_text="Succeeded").wait_for(timeout=30_000)
     page.get_by_text("Now on the host:").wait_for()
     layers = page.locator("[id^=layer_]")
-    assert layers.filter(has_text="Done").count() == layers.count() > 0, "each as the other engine unpacked it"
+    assert layers.filter(has_text="Done").count() == layers.count() > 0, (
+        "each as the other engine unpacked it"
+    )
     assert page.get_by_role("link", name="shop/api:1").first.is_visible()
     assert tags(other) == {"shop/api:1"}
 
