@@ -46,7 +46,9 @@ class JobFilterForm(StyledForm):
         """The jobs that the filters leave."""
         self.is_valid()
         data = self.cleaned_data
-        names = {"kind": "kind", "host": "host", "person": "created_by"}
+        if data.get("host"):
+            jobs = jobs.at(data["host"].pk)
+        names = {"kind": "kind", "person": "created_by"}
         chosen = {field: data[name] for name, field in names.items() if data.get(name)}
         return _in_state(jobs, data.get("state", "")).filter(**chosen)
 

@@ -41,6 +41,10 @@ class JobQuerySet(models.QuerySet["Job"]):
     def open(self) -> Self:
         return self.filter(state__in=OPEN_STATES)
 
+    def running_first(self) -> Self:
+        """Those that are under way, then the newest: many that wait must not push these out of sight."""
+        return self.order_by(models.Case(models.When(state=JobState.RUNNING, then=0), default=1), "-id")
+
     def ended(self) -> Self:
         return self.exclude(state__in=OPEN_STATES)
 

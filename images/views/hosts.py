@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any, cast
 
 from django.contrib import messages
-from django.db.models import Prefetch
+from django.db.models import Prefetch, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -32,7 +32,7 @@ from images.views.dialogs import dialog, go_to
 _form_methods = require_http_methods(["GET", "HEAD", "POST"])
 _secret = sensitive_post_parameters("tls_key", "ssh_key", "ssh_made_key")
 # A waiting check is taken up at once by an idle worker.
-LARGEST_SHOWN = 8
+LARGEST_SHOWN = JOBS_SHOWN = 8
 _SLOW = timedelta(seconds=15)
 _HEAVY = ("tls_ca", "tls_certificate", "tls_key", "ssh_key", "ssh_host_key", "error_raw")
 
@@ -182,7 +182,7 @@ def host_check_result(request: HttpRequest, *, pk: int) -> HttpResponse:
 def host_detail(request: HttpRequest, *, pk: int) -> HttpResponse:
     user = _me(request)
     host = access.access_host(user, pk)
-    jobs = list(Job.objects.visible_to(user).filter(host=host).select_related("host", "created_by")[:8])
+    jobs = list(_jobs_of(user, host)[:JOBS_SHOWN])
     context = {
         "host": host,
         "groups": access.groups_for(user, Permission.VIEW).filter(hosts=host),
@@ -195,6 +195,12 @@ def host_detail(request: HttpRequest, *, pk: int) -> HttpResponse:
     } | job_queue.waits(jobs, user)
     template = "images/host_detail.html#live" if _is_fragment(request) else "images/host_detail.html"
     return render(request, template, context)
+
+
+def _jobs_of(user: User, host: Host) -> QuerySet[Job]:
+    """With the copies that are made from it, which take a place here as well."""
+    jobs = Job.objects.visible_to(user).at(host.pk).running_first()
+    return jobs.select_related("host", "created_by")
 
 
 def _largest(host: Host) -> list[Copy]:

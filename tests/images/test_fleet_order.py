@@ -58,8 +58,8 @@ def listed(client: Client, query: str) -> str:
 @pytest.mark.parametrize(
     ("sort", "order"),
     [
-        ("name", "abc"), ("id", "cab"), ("host", "cba"), ("size", "cab"), ("own", "bca"), ("built", "acb"), ("arrived", "bca"),
-        ("used", "cba"), ("containers", "bca"),
+        ("name", "abc"), ("id", "cab"), ("host", "cba"), ("size", "cab"), ("own", "bca"), ("built", "acb"),
+        ("arrived", "bca"), ("used", "cba"), ("containers", "bca"),
     ],
 )  # fmt: skip
 def test_rows_stand_in_the_order_that_is_asked_for(

@@ -13,7 +13,7 @@ from django.test import Client
 from django.utils import timezone
 
 from images import addresses
-from images.models import Host, HostCheck, HostGroup, HostState, Role, User
+from images.models import Host, HostCheck, HostGroup, HostState, Job, JobState, Role, User
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -430,3 +430,17 @@ class TestRemoving:
         response = client.post(f"/hosts/{host.pk}/remove/", headers={"HX-Request": "true"})
         assert response.headers["HX-Redirect"] == "/hosts/"
         assert not Host.objects.exists()
+
+
+def test_page_shows_what_runs_before_what_waits_and_copies_made_from_the_host(client: Client) -> None:
+    client.force_login(factories.make_admin())
+    host, other = factories.make_host("from"), factories.make_host("onto")
+    running = Job.objects.create(kind="pull", host=host, state=JobState.RUNNING)
+    for _ in range(10):
+        Job.objects.create(kind="pull", host=host, state=JobState.QUEUED)
+    copied = Job.objects.create(kind="copy", host=other, source=host, state=JobState.QUEUED)
+    page = client.get(f"/hosts/{host.pk}/")
+    shown = [job.pk for job in page.context["jobs"]]
+    assert (shown[:2], len(shown)) == ([running.pk, copied.pk], 8)
+    assert "to onto" in page.text
+    assert f"/jobs/{copied.pk}/" in client.get(f"/jobs/?host={host.pk}").text
