@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -22,6 +23,20 @@ SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 START_SECONDS = 60
 STOP_SECONDS = 30
 
+ENGINE_ROOT = os.environ.get("DRYDOCK_ENGINE_ROOT", "")
+"""A folder with another Docker's packages, as debootstrap makes it; empty: this machine's own. See docs/engines.md."""
+STORE = os.environ.get("DRYDOCK_ENGINE_STORE", "")
+"""A key of SETTINGS; empty: the engine's own choice."""
+SETTINGS: dict[str, dict[str, Any]] = {
+    "": {},
+    "overlay2": {"storage-driver": "overlay2", "features": {"containerd-snapshotter": False}},
+    "containerd": {"features": {"containerd-snapshotter": True}},
+}
+# In mounts of its own; all but the programs and their libraries stays as it is for everybody else.
+IN_ROOT = (
+    "unshare", "--mount", "--propagation", "private", "sh", "-c", 'mount --bind "$0/usr" /usr && exec "$@"',
+)  # fmt: skip
+
 
 class EngineFailed(Exception):
     """The engine did not start; the message ends with the last lines of its log."""
@@ -31,13 +46,17 @@ def dockerd_path() -> str | None:
     return shutil.which("dockerd", path=f"{os.environ.get('PATH', '')}:{SBIN}")
 
 
+def _program() -> tuple[str, ...]:
+    return (*IN_ROOT, ENGINE_ROOT, "dockerd") if ENGINE_ROOT else (dockerd_path() or "dockerd",)
+
+
 def why_not() -> str:
     """Why private engines can not run here; empty when they can."""
     if os.name != "posix" or not Path("/proc/self/mountinfo").exists():
         return "private engines need Linux"
     if os.geteuid() != 0:
         return "private engines need root"
-    return "" if dockerd_path() else "no dockerd is installed"
+    return "" if ENGINE_ROOT or dockerd_path() else "no dockerd is installed"
 
 
 def runtime_directory(data: Path) -> Path:
@@ -108,7 +127,7 @@ class PrivateEngine:
         self.runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
         config = self.directory / "daemon.json"  # and not the one in /etc/docker
         if not config.exists():
-            config.write_text("{}\n")
+            config.write_text(f"{json.dumps(SETTINGS[STORE])}\n")
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 self._command(config), stdout=log, stderr=log, stdin=subprocess.DEVNULL,
@@ -123,7 +142,7 @@ class PrivateEngine:
         # A containerd that runs already is shared with other engines: a namespace keeps them apart.
         namespace = self.runtime.name
         command = [
-            dockerd_path() or "dockerd", "--config-file", str(config),
+            *_program(), "--config-file", str(config),
             "--data-root", str(self.directory / "data"), "--exec-root", str(self.runtime / "exec"),
             "--pidfile", str(self.runtime / "docker.pid"), "--host", self.address, "--group", "root",
             "--containerd-namespace", namespace, "--containerd-plugins-namespace", f"{namespace}-plugins",
