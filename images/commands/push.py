@@ -15,7 +15,7 @@ from images.engine.transfer import Layers, push
 from images.errors import UserError
 from images.job_context import JobContext
 from images.jobs import job_start
-from images.models import Copy, Job, Permission, Registry, User
+from images.models import Copy, Job, Permission, Registry, StoreKind, User
 from images.operations import operation
 from images.references import parse
 from images.registries import credentials_of, registry_for
@@ -80,7 +80,8 @@ def _patience(context: JobContext, layers: Layers) -> float:
 
 
 def _push_once(context: JobContext, registry: Registry | None) -> Layers:
-    parameters, layers = context.job.parameters, Layers()
+    parameters = context.job.parameters
+    layers = Layers(is_queueing=context.host.store_kind != StoreKind.CONTAINERD)
     context.draw(lambda: {"layers": layers.as_json()})
     lines = push(
         context.engine,

@@ -23,6 +23,7 @@ from images.meter import Meter
 # An engine tells at least every second how far it is; this long without a word and the registry hangs.
 SILENT_SECONDS = 120.0
 # It downloads three layers at a time and uploads five, of all transfers together: the others' layers wait in silence.
+# (With the containerd store pushes do not queue; "Waiting" means for the registry there.)
 QUEUED_SECONDS = 1800.0
 
 Patience = Callable[[], float]
@@ -112,6 +113,7 @@ def _transfer(
 
     api = engine.api
     headers = credentials.header() if credentials else NO_ACCOUNT
+    said: dict[str, Line] = {}
     with Watch(engine, verdict=verdict) as watch:
         try:
             # Engines answer a pull with nothing at all until the registry has told them something.
@@ -128,10 +130,14 @@ def _transfer(
         # An engine whose answer nobody reads goes on; closing the connection ends what it does.
         with contextlib.closing(response):
             for line in json_lines(response):
-                watch.note()
                 if text := _error(line):
                     raise failure(text, **about)
-                yield _line(line)
+                told = _line(line)
+                # With the containerd store an engine repeats itself ten times a second, also while nothing moves.
+                if told != said.get(told.layer):
+                    watch.note()
+                said[told.layer] = told
+                yield told
 
 
 def _error(line: Mapping[str, Any]) -> str:
@@ -198,8 +204,9 @@ class Layer:
 class Layers:
     """Gathers the lines of a transfer into the state of each layer, in the order they were first named."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self.clock = clock
+    def __init__(self, clock: Callable[[], float] = time.monotonic, *, is_queueing: bool = True) -> None:
+        """`is_queueing`: whether "Waiting" means that the engine is busy with others."""
+        self.clock, self._is_queueing = clock, is_queueing
         self.layers: dict[str, Layer] = {}
         self.digest = ""
         self.tags: list[str] = []  # of a pull of every tag
@@ -216,7 +223,8 @@ class Layers:
             self._whole(line)
             return False
         layer = self.layers.setdefault(line.layer, Layer(line.layer))
-        layer.state, layer.is_queued = state, line.text.lower() == "waiting"
+        layer.state = state
+        layer.is_queued = self._is_queueing and line.text.lower() == "waiting"
         if layer.is_moving:
             layer.done_bytes = line.done_bytes
             layer.total_bytes = max(line.total_bytes, layer.total_bytes, line.done_bytes)
