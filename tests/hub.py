@@ -50,6 +50,7 @@ def running_hub() -> Iterator[Hub]:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    default_request_version = "HTTP/1.0"  # who asks with TLS, as engines do first, is told so in HTTP
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - named by the base class
         pass
