@@ -1,8 +1,9 @@
 """Reads an engine: who it is, what it holds. One request each, unless said otherwise."""
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from docker.errors import APIError, NotFound
 
@@ -15,6 +16,9 @@ from images.engine.snapshots import (
     ImageContent,
     ImageSummary,
 )
+
+PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0)  # in seconds; a run of removals ends or rests meanwhile
+T = TypeVar("T")
 
 
 def moment(value: Any) -> datetime | None:
@@ -68,7 +72,17 @@ def _has_containerd_store(facts: Mapping[str, Any]) -> bool:
 
 def list_images(engine: Engine) -> list[ImageSummary]:
     """Every image, the untagged parents of classic builds included."""
-    return [_image_summary(row) for row in engine.api.images(all=True)]
+    return [_image_summary(row) for row in _whole(lambda: engine.api.images(all=True))]
+
+
+def _whole(ask: Callable[[], T]) -> T:
+    """With the containerd store (28.5) a list fails whole, with 404, when one of its images goes meanwhile."""
+    for pause in PAUSES:
+        try:
+            return ask()
+        except NotFound:
+            time.sleep(pause)
+    return ask()
 
 
 _NO_NAME = "<none>"
@@ -214,7 +228,7 @@ def cache_use(engine: Engine) -> CacheUse:
 def _disk_use(engine: Engine, only: str = "") -> Mapping[str, Any]:
     api = engine.api
     # Older engines pass over `type` and tell everything.
-    use: Mapping[str, Any] = api._result(
-        api._get(api._url("/system/df"), params={"type": only or None}), json=True
+    use: Mapping[str, Any] = _whole(
+        lambda: api._result(api._get(api._url("/system/df"), params={"type": only or None}), json=True)
     )
     return use

@@ -17,6 +17,8 @@ from config.demo import images as demo
 from config.demo.engines import PrivateEngine
 from config.demo.images import Image, Layer
 from images import jobs
+from images.engine.client import Connection, open_engine
+from images.engine.read import list_images
 from images.models import Copy, Host, ItemState, Job, JobState, User
 from images.removal import removal_again, removal_start
 from tests import factories
@@ -56,8 +58,8 @@ def host(engine: PrivateEngine) -> Host:
 
 
 def images_on(engine: PrivateEngine) -> int:
-    with engine.client() as api:
-        return len(api.images())
+    with open_engine(Connection(engine.address)) as opened:
+        return len(list_images(opened))
 
 
 def kill_in_the_middle(workers: Bench, engine: PrivateEngine, job: Job) -> None:

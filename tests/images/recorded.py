@@ -2,7 +2,7 @@
 
 from typing import Any, cast
 
-from docker.errors import APIError, ImageNotFound
+from docker.errors import APIError, ImageNotFound, NotFound
 
 from images.engine.client import Connection, Engine
 
@@ -18,12 +18,16 @@ class RecordedApi:
         self.container_documents: dict[str, dict[str, Any]] = {}
         self.cache: list[dict[str, Any]] | None = None
         self.refuses = ""
+        self.vanishing = 0  # how many lists fail because an image goes meanwhile
         self.asked: list[str] = []
 
     def images(self, **_: Any) -> list[dict[str, Any]]:
         self.asked.append("images")
         if self.refuses:
             raise APIError(self.refuses)
+        if self.vanishing:
+            self.vanishing -= 1
+            raise NotFound("content digest sha256:3fea: not found")
         return self.image_rows
 
     def containers(self, **_: Any) -> list[dict[str, Any]]:

@@ -224,6 +224,21 @@ def test_engine_that_refuses_to_list_is_said_in_words(host: Host, api: RecordedA
     assert "store is broken" in caught.value.raw
 
 
+def test_list_that_fails_because_an_image_goes_meanwhile_is_asked_for_again(
+    host: Host, api: RecordedApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Docker 28.5 with the containerd store does."""
+    monkeypatch.setattr(read, "PAUSES", (0.0, 0.0))
+    api.add(1, "app:1")
+    api.vanishing = 2
+    sync(host, api)
+    assert Copy.objects.filter(host=host).count() == 1
+    api.vanishing = 3
+    with pytest.raises(UserError) as caught:
+        sync(host, api)
+    assert caught.value.code == "host_refused_list"
+
+
 def test_removed_copies_leave_at_once(host: Host, api: RecordedApi) -> None:
     engine_id = api.add(1, "app:1", layers=(1, 2))
     api.add(2, "base:1", layers=(1,))
