@@ -22,7 +22,7 @@ from images.hosts import engine_check
 from images.job_context import JobContext
 from images.jobs import ItemInput, job_start
 from images.layers import Freed
-from images.models import Copy, Host, ItemState, Job, JobItem, Permission, Pin, Reference, User
+from images.models import Copy, Host, ItemState, Job, JobItem, Permission, Pin, Reference, StoreKind, User
 from images.operations import operation
 from images.restoring import reference_taken
 
@@ -226,11 +226,14 @@ def stored_bytes(host: Host, engine: Engine) -> int | None:
 
     None where the engine does not tell.
 
-    The engine's own `LayersSize` counts only layers that listed images use (tried on 20.10): those that just
-    a container holds, after its image was removed by force, are on the disk as well.
+    With graph drivers the engine's own `LayersSize` counts only layers that listed images use (tried on 20.10 to
+    28.5): those that just a container holds, after its image was removed by force, are on the disk as well. With
+    the containerd store it counts all that is stored.
     """
     total = layers_size(engine)
-    return None if total is None else total + host_holdings(host).held_only_bytes()
+    if total is None or host.store_kind == StoreKind.CONTAINERD:
+        return total
+    return total + host_holdings(host).held_only_bytes()
 
 
 class _Work:
