@@ -45,6 +45,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: "live_site" in getattr(item, "fixturenames", ()))
     kinds = (
         ("engine", engines.why_not),
+        ("graph_driver", _why_no_graph_driver),
         ("registry", registry.why_not),
         ("ssh", sshd.why_not),
         ("podman", podman.why_not),
@@ -85,6 +86,10 @@ def _why_no_buildx() -> str:
 
 def _why_no_client() -> str:
     return "" if shutil.which("docker") else "docker's client is not installed"
+
+
+def _why_no_graph_driver() -> str:
+    return "the engines have the containerd store" if engines.STORE == "containerd" else ""
 
 
 def _why_no_gettext() -> str:

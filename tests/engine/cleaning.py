@@ -5,7 +5,7 @@ from typing import Any
 from cleanup import planning
 from cleanup.models import Item, Plan, PlanState, Policy, PolicyRule, Run
 from cleanup.policies import plan_make
-from config.demo.engines import PrivateEngine
+from config.demo.engines import STORE, PrivateEngine
 from config.demo.images import Image, Layer
 from images.jobs import job_carry_out
 from images.models import Host, Job, User
@@ -45,6 +45,13 @@ def carried_out(run: Run) -> Run:
         job_carry_out(job.pk)
     run.refresh_from_db()
     return run
+
+
+def is_as_promised(run: Run, plan: Plan) -> bool:
+    """To the byte with a graph driver, within the range with the containerd store."""
+    if STORE == "containerd":
+        return plan.promised_bytes <= (run.freed_bytes or 0) <= plan.promised_bytes_high
+    return plan.promised_bytes == run.freed_bytes == plan.promised_bytes_high
 
 
 def outcomes(plan: Plan) -> dict[str, tuple[str, str]]:

@@ -11,7 +11,7 @@ from images.engine.remove import remove_copy
 from images.holdings import host_holdings
 from images.hosts import host_reached
 from images.layers import Freed
-from images.models import Copy, Host, ItemState
+from images.models import Copy, Host, ItemState, StoreKind
 from images.removal import stored_bytes
 from tests import factories
 
@@ -64,12 +64,19 @@ def _remove(engine: Engine, copy: Copy, force: bool) -> ItemState:
     return remove_copy(engine, copy.engine_id, names, force=force, journal=lambda reference: None).state
 
 
-def prove_exact(engine: PrivateEngine, *names: str, host: Host | None = None) -> Proof:
-    """Fails unless the promise, the engine's total and Drydock's measurement are the same to the byte."""
-    proof = prove(host or registered(engine.address), names)
-    assert proof.promised.is_exact
-    assert proof.promised.high == proof.layers_size_drop == proof.freed
+def prove_freed(engine: PrivateEngine, freed: int, *names: str, host: Host | None = None) -> Proof:
+    """Fails unless promise, the engine's total and Drydock's measurement are `freed`, to the byte.
+
+    With the containerd store the promise is a range, in which both must be.
+    """
+    host = host or registered(engine.address)
+    proof = prove(host, names)
     assert set(proof.states) <= {ItemState.REMOVED, ItemState.GONE}
+    if host.store_kind == StoreKind.CONTAINERD:
+        assert proof.promised.low <= proof.freed == proof.layers_size_drop <= proof.promised.high
+        return proof
+    assert proof.promised.is_exact
+    assert freed == proof.promised.high == proof.layers_size_drop == proof.freed
     return proof
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import http.server
 import io
+import json
 import os
 import signal
 import tarfile
@@ -30,7 +31,7 @@ from images.commands.pull import pull_start
 from images.engine import quiet
 from images.errors import UserError
 from images.jobs import job_cancel, job_carry_out
-from images.models import Copy, GitAccount, Host, Job, JobState, Reference, Registry, Upload, User
+from images.models import Copy, GitAccount, Host, Job, JobState, Reference, Registry, StoreKind, Upload, User
 from tests import factories
 from tests.conftest import closing
 from tests.engine.extra import EXTRA, AddressOf, emptied, load
@@ -128,7 +129,12 @@ def test_build_of_stages_with_arguments_labels_and_several_tags(
     assert job.state == JobState.SUCCEEDED, job.error_raw
     assert "said 7" in log(job)
     tags = Reference.objects.filter(host=host, copy__engine_id=job.result["engine_id"])
-    assert {reference.name for reference in tags} == {"shop/api:1", "shop/api:latest", "other/name:latest"}
+    # The containerd store has a digest for each repository as well.
+    assert {reference.name for reference in tags if reference.tag} == {
+        "shop/api:1",
+        "shop/api:latest",
+        "other/name:latest",
+    }
     with engine.client() as api:
         raw: Any = api
         document = raw.inspect_image("shop/api:1")
@@ -188,7 +194,10 @@ def test_dockerfile_that_can_not_be_read_is_said_with_its_line(
 ) -> None:
     job = built(host, person, dockerfile_text="FROM scratch\n\nRUNN make\n", builder=builder)
     assert job.error_code == "build_syntax"
-    assert (job.error_values["line"], job.error_values["detail"]) == ("3", "unknown instruction: RUNN")
+    assert job.error_values["line"] == "3"
+    assert job.error_values["detail"].startswith(
+        "unknown instruction: RUNN"
+    )  # 25 and later: did you mean RUN?
 
 
 @pytest.mark.parametrize("builder", ["buildkit", "classic"])
@@ -356,11 +365,16 @@ def test_base_that_moved_in_its_registry_is_taken_when_it_is_asked_for(
             job = built(host, person, dockerfile_text=f"FROM {name}\n", pull=pull, **options)
             assert job.state == JobState.SUCCEEDED, job.error_raw
             base = raw.inspect_image(f"app:{pull}")["RootFS"]["Layers"][0]
-            assert (base == ids["old"]) is not pull
+            # With the containerd store BuildKit asks the registry whether it is told to or not.
+            asks = pull or (host.store_kind == StoreKind.CONTAINERD and builder == "buildkit")
+            assert (base == ids["old"]) is not asks
 
 
 def test_flag_that_the_engine_is_too_old_for_is_no_fault_of_the_dockerfile(host: Host, person: User) -> None:
     job = built(host, person, dockerfile_text=f"FROM {BASE}\nCOPY --link --from={BASE} /bin/sh /x\n")
+    if host.engine_version >= "23":
+        assert job.state == JobState.SUCCEEDED, job.error_raw
+        return
     assert (job.error_code, job.error_values["option"]) == ("engine_too_old", "--link"), job.error_raw
 
 
@@ -398,10 +412,12 @@ def test_dead_host_stops_no_other_build(host: Host, person: User) -> None:
     ]
 
 
-@pytest.mark.parametrize(("name", "said"), [("nothing", "nothing"), ("app/nothing", "app")])
-def test_file_that_is_not_in_the_context_is_said(host: Host, person: User, name: str, said: str) -> None:
+@pytest.mark.parametrize("name", ["nothing", "app/nothing"])
+def test_file_that_is_not_in_the_context_is_said(host: Host, person: User, name: str) -> None:
     job = built(host, person, dockerfile_text=f"FROM scratch\nCOPY {name} /x\n")
-    assert (job.error_code, job.error_values.get("file")) == ("build_file_missing", said), job.error_raw
+    assert job.error_code == "build_file_missing", job.error_raw
+    # 20.10 names the first part of the path that is missing.
+    assert job.error_values["file"] in (name, name.partition("/")[0])
 
 
 def test_target_that_is_no_stage_is_said(host: Host, person: User) -> None:
@@ -471,14 +487,19 @@ FILES = {
 
 
 def content_of(engine: PrivateEngine, name: str) -> set[str]:
-    """The files in the image's layers."""
+    """The files in the image's layers; what these are called in an archive differs by engine."""
     with engine.client() as api:
         outer = tarfile.open(fileobj=io.BytesIO(b"".join(api.get_image(name))))  # noqa: SIM115
+
+    def inside(path: str) -> io.BytesIO:
+        file = outer.extractfile(path)
+        assert file
+        return io.BytesIO(file.read())
+
     found: set[str] = set()
-    for member in outer.getmembers():
-        if member.name.endswith("layer.tar") and (file := outer.extractfile(member)):
-            with tarfile.open(fileobj=io.BytesIO(file.read())) as layer:
-                found |= {each.name for each in layer.getmembers() if each.isreg()}
+    for path in json.load(inside("manifest.json"))[0]["Layers"]:
+        with tarfile.open(fileobj=inside(path)) as layer:
+            found |= {each.name for each in layer.getmembers() if each.isreg()}
     return found
 
 

@@ -114,7 +114,9 @@ def test_image_steps_and_layers_are_told_as_of_any_other_build(host: Host, perso
         host, person, dockerfile_text=plain, tags=["a/b:1", "a/b:2"], labels={"team": "shop"}, secrets=SECRETS
     )
     assert job.state == JobState.SUCCEEDED, job.error_raw
-    assert steps(job) == {f"FROM docker.io/{BASE}": "done"} | {
+    # The containerd store has a digest behind the base's name.
+    assert {name.partition("@")[0]: state for name, state in steps(job).items()} == {
+        f"FROM docker.io/{BASE}": "done",
         "RUN echo out > /out": "done", "COPY --from=one /out /out": "done",
     }  # fmt: skip
     assert [layer["bytes"] for layer in job.result["layers"] if "COPY" in layer["by"]] == [4]

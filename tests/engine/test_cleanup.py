@@ -12,7 +12,7 @@ from cleanup.guards import Guards
 from cleanup.models import HostRun, Item, RunState
 from cleanup.policies import cleanup_pause
 from config.demo import images as demo
-from config.demo.engines import PrivateEngine
+from config.demo.engines import STORE, PrivateEngine
 from config.demo.images import Image, Layer
 from images import inventory
 from images.engine import remove
@@ -22,7 +22,18 @@ from images.jobs import job_cancel, job_carry_out, job_claim
 from images.models import Copy, Host, HostState, ItemState, Job, JobState, Pin, User
 from images.models import Image as ImageRow
 from tests import factories
-from tests.engine.cleaning import BASE, TOOLS, app, apps, carried_out, names_on, outcomes, planned, policy_for
+from tests.engine.cleaning import (
+    BASE,
+    TOOLS,
+    app,
+    apps,
+    carried_out,
+    is_as_promised,
+    names_on,
+    outcomes,
+    planned,
+    policy_for,
+)
 from tests.engine.freed import registered
 
 pytestmark = [pytest.mark.engine, pytest.mark.django_db(transaction=True)]
@@ -33,7 +44,7 @@ def person() -> User:
     return factories.make_admin()
 
 
-def test_promised_equals_freed_to_the_byte(engine: PrivateEngine, person: User) -> None:
+def test_freed_is_as_promised(engine: PrivateEngine, person: User) -> None:
     with engine.client() as api:
         demo.load(api, *apps(12), Image(["other:1"], [BASE, Layer("other", 70_000)]))
         demo.load_dangling(api, Image([], [BASE, Layer("lost", 90_000)]))
@@ -43,7 +54,8 @@ def test_promised_equals_freed_to_the_byte(engine: PrivateEngine, person: User) 
     assert plan.item_count == 10
     run = carried_out(runs.run_start(by=person, plan=plan))
     assert run.state == RunState.SUCCEEDED
-    assert run.freed_bytes == plan.promised_bytes == plan.promised_bytes_high > 0
+    assert is_as_promised(run, plan)
+    assert plan.promised_bytes > 0
     host_run = run.host_runs.get()
     assert not host_run.was_disturbed
     assert names_on(engine) == {"shop/app:1.9", "shop/app:1.10", "shop/app:1.11", "other:1"}
@@ -65,7 +77,8 @@ def test_untagged_parents_of_a_classic_build_are_items_and_go_along(
     assert Item.objects.filter(host_plan__plan=plan, is_parent=True).count() == 2
     run = carried_out(runs.run_start(by=person, plan=plan))
     assert run.state == RunState.SUCCEEDED, outcomes(plan)
-    assert run.freed_bytes == plan.promised_bytes == 12_000
+    assert is_as_promised(run, plan)
+    assert plan.promised_bytes >= 12_000
     assert {state for state, _ in outcomes(plan).values()} == {ItemState.REMOVED}
 
 
@@ -263,9 +276,10 @@ def test_cancelled_run_keeps_what_is_done(
     run = carried_out(run)
     assert run.state == RunState.PARTIAL
     assert len(names_on(engine)) == 5
-    assert run.freed_bytes == sum(
-        Item.objects.filter(host_plan__plan=plan, state="removed").values_list("frees_bytes", flat=True)
-    )
+    removed = Item.objects.filter(host_plan__plan=plan, state="removed").values_list("frees_bytes", flat=True)
+    assert run.freed_bytes
+    # With the containerd store they are told at most.
+    assert run.freed_bytes == sum(removed) or (STORE == "containerd" and run.freed_bytes < sum(removed))
 
 
 def test_pause_stops_a_run_before_its_next_batch(

@@ -18,7 +18,7 @@ from images.commands.copy import copy_again, copy_start
 from images.engine import quiet
 from images.errors import UserError, explain
 from images.jobs import job_cancel, job_carry_out
-from images.models import Copy, Host, HostGroup, Job, JobState, User
+from images.models import Copy, Host, HostGroup, Job, JobState, StoreKind, User
 from tests import factories
 from tests.conftest import closing, run
 from tests.engine.freed import find, registered
@@ -111,7 +111,9 @@ def test_several_images_arrive_with_their_shared_layers_once(
     assert job.result["bytes"] < 1_200_000
     assert [layer["state"] for layer in job.detail["layers"]] == ["done"] * 3, "each as it was unpacked there"
     host.refresh_from_db()
-    assert host.total_bytes < 1_200_000
+    assert host.total_bytes < (
+        2_500_000 if host.store_kind == StoreKind.CONTAINERD else 1_200_000
+    )  # blobs, too
 
 
 def test_what_is_there_already_is_not_sent(engine: PrivateEngine, target: PrivateEngine) -> None:
@@ -239,10 +241,11 @@ def test_names_that_a_copy_takes_from_other_images_are_told(
     assert tags(target) == {"shop/api:1", "shop/api:latest", "other:1"}
 
 
+@pytest.mark.graph_driver
 def test_full_disk_of_the_source_is_not_said_of_the_target(
     target: PrivateEngine, small_disk: Callable[[], PrivateEngine]
 ) -> None:
-    """A graph driver writes the whole archive to its own disk before it sends it."""
+    """A graph driver writes the whole archive to its own disk before it sends it; the containerd store streams it."""
     small = small_disk()
     loaded(small, Image(["shop/big:1"], [noise("big", 50_000_000)]))
     with (small.directory / "filler").open("wb") as filler:

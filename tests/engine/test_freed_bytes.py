@@ -6,8 +6,8 @@ from config.demo import images as demo
 from config.demo.engines import PrivateEngine
 from config.demo.images import Image, Layer, Step
 from images.layers import Freed
-from images.models import Container, Copy, ItemState
-from tests.engine.freed import find, prove, prove_exact, registered
+from images.models import Container, Copy, ItemState, StoreKind
+from tests.engine.freed import find, prove, prove_freed, registered
 
 pytestmark = [pytest.mark.engine, pytest.mark.django_db]
 
@@ -18,14 +18,14 @@ TOOLS = Layer("tools", tools=True)
 def test_images_that_share_nothing(engine: PrivateEngine) -> None:
     with engine.client() as api:
         demo.load(api, Image(["a:1"], [Layer("a", 3000)]), Image(["b:1"], [Layer("b", 500)]))
-    assert prove_exact(engine, "a:1", "b:1").freed == 3500
+    prove_freed(engine, 3500, "a:1", "b:1")
 
 
 def test_images_on_a_common_base(engine: PrivateEngine) -> None:
     with engine.client() as api:
         demo.load(api, *(Image([f"a:{n}"], [BASE, Layer("a", 3000 + n)]) for n in range(3)))
-    assert prove_exact(engine, "a:0", "a:2").freed == 6002
-    assert prove_exact(engine, "a:1", host=None).freed == 103_001
+    prove_freed(engine, 6002, "a:0", "a:2")
+    prove_freed(engine, 103_001, "a:1")
 
 
 def test_chain_where_the_lower_image_frees_nothing_by_itself(engine: PrivateEngine) -> None:
@@ -38,18 +38,17 @@ def test_chain_where_the_lower_image_frees_nothing_by_itself(engine: PrivateEngi
             Image(["top:1"], [BASE, middle, top]),
         )
     host = registered(engine.address)
-    proof = prove_exact(engine, "mid:1", host=host)
-    assert proof.freed == 0
+    proof = prove_freed(engine, 0, "mid:1", host=host)
     assert list(proof.promised.blockers.values()) == [(find(host, "top:1").pk,)]
-    assert prove_exact(engine, "low:1", "top:1", host=host).freed == 102_300
+    prove_freed(engine, 102_300, "low:1", "top:1", host=host)
 
 
 def test_identical_layers_with_another_configuration(engine: PrivateEngine) -> None:
     with engine.client() as api:
         demo.load(api, Image(["a:1"], [BASE], labels={"x": "1"}), Image(["b:1"], [BASE], labels={"x": "2"}))
     host = registered(engine.address)
-    assert prove_exact(engine, "a:1", host=host).freed == 0
-    assert prove_exact(engine, "b:1", host=host).freed == 100_000
+    prove_freed(engine, 0, "a:1", host=host)
+    prove_freed(engine, 100_000, "b:1", host=host)
 
 
 def test_same_diff_over_different_parents_is_stored_twice(engine: PrivateEngine) -> None:
@@ -57,14 +56,14 @@ def test_same_diff_over_different_parents_is_stored_twice(engine: PrivateEngine)
     with engine.client() as api:
         demo.load(api, Image(["a:1"], [Layer("x", 10), same]), Image(["b:1"], [Layer("y", 20), same]))
     host = registered(engine.address)
-    assert prove_exact(engine, "a:1", host=host).freed == 7010
-    assert prove_exact(engine, "b:1", host=host).freed == 7020
+    prove_freed(engine, 7010, "a:1", host=host)
+    prove_freed(engine, 7020, "b:1", host=host)
 
 
 def test_two_references_go_together(engine: PrivateEngine) -> None:
     with engine.client() as api:
         demo.load(api, Image(["a:1", "a:latest", "other/a:1"], [BASE]))
-    assert prove_exact(engine, "a:1").freed == 100_000
+    prove_freed(engine, 100_000, "a:1")
 
 
 def test_untagged_parents_of_a_classic_build_go_along(engine: PrivateEngine) -> None:
@@ -73,8 +72,7 @@ def test_untagged_parents_of_a_classic_build_go_along(engine: PrivateEngine) -> 
         demo.load(api, Image(["base:1"], [BASE]))
         demo.build(api, "FROM base:1\nCOPY f /\nCOPY g /\nENV A=1\n", tag="built:1", files=files)
     host = registered(engine.address)
-    proof = prove_exact(engine, "built:1", host=host)
-    assert proof.freed == 5999
+    proof = prove_freed(engine, 5999, "built:1", host=host)
     assert len(proof.promised.parents) == 2
     assert [copy.name for copy in Copy.objects.filter(host=host)] == ["base:1"]
 
@@ -86,8 +84,8 @@ def test_parent_that_two_builds_share_goes_with_the_second(engine: PrivateEngine
             files = {"f": b"x" * 999, "g": b"y" * 5000, "h": b"z" * 60}
             demo.build(api, f"FROM base:1\nCOPY f /\n{text}\n", tag=f"{name}:1", files=files)
     host = registered(engine.address)
-    assert prove_exact(engine, "one:1", host=host).freed == 5000
-    assert prove_exact(engine, "two:1", host=host).freed == 1059
+    prove_freed(engine, 5000, "one:1", host=host)
+    prove_freed(engine, 1059, "two:1", host=host)
 
 
 def test_container_on_an_untagged_parent_keeps_it(engine: PrivateEngine) -> None:
@@ -98,7 +96,7 @@ def test_container_on_an_untagged_parent_keeps_it(engine: PrivateEngine) -> None
         parent = next(row["ParentId"] for row in api.images(all=True) if row["Id"] == child)
         demo.run_container(api, parent, "on-parent", start=False)
     host = registered(engine.address)
-    assert prove_exact(engine, "built:1", host=host).freed == 5000
+    prove_freed(engine, 5000, "built:1", host=host)
     assert Copy.objects.filter(host=host, engine_id=parent).exists()
 
 
@@ -107,8 +105,9 @@ def test_image_built_from_another(engine: PrivateEngine) -> None:
         demo.load(api, Image(["base:1"], [BASE, Step("CMD"), Layer("more", 400)]))
         demo.build(api, "FROM base:1\nCOPY f /\n", tag="built:1", files={"f": b"x" * 999})
     host = registered(engine.address)
-    assert prove(host, ["base:1"]).states == (ItemState.SKIPPED,), "a child needs it"
-    assert prove_exact(engine, "base:1", "built:1", host=host).freed == 101_399
+    if host.store_kind != StoreKind.CONTAINERD:
+        assert prove(host, ["base:1"]).states == (ItemState.SKIPPED,), "a child needs it"
+    prove_freed(engine, 101_399, "base:1", "built:1", host=host)
 
 
 def test_container_of_an_image_removed_by_force_holds_its_layers(engine: PrivateEngine) -> None:
@@ -118,7 +117,12 @@ def test_container_of_an_image_removed_by_force_holds_its_layers(engine: Private
         demo.run_container(api, "a:1", "holder", start=False)
     host = registered(engine.address)
     forced = prove(host, ["a:1"], force=True)
-    assert (forced.promised.high, forced.freed, forced.layers_size_drop) == (0, 0, 3000)
+    assert forced.promised.high == 0
+    if host.store_kind == StoreKind.CONTAINERD:
+        assert 0 <= forced.freed == forced.layers_size_drop < 16_000, "blobs alone, which no container holds"
+        prove_freed(engine, 500, "b:1", host=host)
+        return
+    assert (forced.freed, forced.layers_size_drop) == (0, 3000)
     assert Container.objects.get(host=host).image_id
     proof = prove(host, ["b:1"])
     assert (proof.promised.high, proof.freed, proof.layers_size_drop) == (500, 500, 100_500)
@@ -136,21 +140,21 @@ def test_force_removed_image_whose_base_another_image_uses(engine: PrivateEngine
         api.remove_image("a:1", force=True)
         api.remove_image(api.images("c:1")[0]["Id"], force=True)
         demo.load(api, Image(["c:1"], [BASE]))
-    assert prove_exact(engine, "b:1").freed == 500
+    prove_freed(engine, 500, "b:1")
 
 
 def test_image_loaded_without_history(engine: PrivateEngine) -> None:
     with engine.client() as api:
         layers = [BASE, Layer("a", 3000)]
         demo.load(api, Image(["a:1"], layers, has_history=False), Image(["b:1"], [BASE, Layer("b", 1)]))
-    assert prove_exact(engine, "a:1", "b:1").freed == 103_001
+    prove_freed(engine, 103_001, "a:1", "b:1")
 
 
 def test_dangling_image(engine: PrivateEngine) -> None:
     with engine.client() as api:
         demo.load(api, Image(["b:1"], [BASE]))
         engine_id = demo.load_dangling(api, Image([], [BASE, Layer("old", 42)]))
-    assert prove_exact(engine, engine_id).freed == 42
+    prove_freed(engine, 42, engine_id)
 
 
 def test_build_cache_that_holds_layers_is_said_as_up_to(engine: PrivateEngine) -> None:
@@ -160,5 +164,6 @@ def test_build_cache_that_holds_layers_is_said_as_up_to(engine: PrivateEngine) -
     host = registered(engine.address)
     proof = prove(host, ["kit:1"])
     promised: Freed = proof.promised
-    assert (promised.low, promised.high, promised.is_up_to) == (0, 999, True)
+    assert (promised.low, promised.is_up_to) == (0, True)
+    assert promised.high == 999 or host.store_kind == StoreKind.CONTAINERD
     assert promised.low <= proof.freed <= promised.high

@@ -65,7 +65,9 @@ def test_filter_finds_what_the_engine_finds(
 ) -> None:
     with engine.client() as api:
         raw: Any = api
-        wanted = {row["Id"] for row in raw.images(filters={name: value})}
+        rows = raw.images(filters={name: value})
+    # The containerd store finds images without a name by the pattern "*".
+    wanted = {row["Id"] for row in rows if name != "reference" or row.get("RepoTags")}
     client.force_login(factories.make_admin())
     response = client.get("/images/", query)
     assert response.context["form"].problems == []

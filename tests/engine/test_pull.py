@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from config.demo import images as demo
-from config.demo.engines import PrivateEngine
+from config.demo.engines import STORE, PrivateEngine
 from config.demo.images import Image, Layer
 from images.commands.build import build_start
 from images.commands.pull import pull_start
@@ -56,7 +56,8 @@ def test_pull_brings_the_image_and_says_what_each_layer_did(
     job = pulled(host, f"{registry.host}/shop/api:1.0")
     assert job.state == JobState.SUCCEEDED, job.error_raw
     assert [layer["state"] for layer in job.detail["layers"]] == ["done", "done"]
-    assert job.progress_done == job.progress_total > 0
+    assert job.progress_done == job.progress_total
+    assert job.progress_total or STORE == "containerd"  # which tells no bytes of layers that come at once
     assert job.result["digest"].startswith("sha256:")
     copy = Copy.objects.get(host=host, repository=f"{registry.host}/shop/api")
     assert (job.result["image"], job.result["was_here"]) == (copy.image_id, False)
@@ -200,9 +201,11 @@ def test_pull_comes_to_several_hosts_though_one_is_dead(
     assert Reference.objects.filter(name=reference).count() == 2
 
 
+@pytest.mark.graph_driver
 def test_registry_that_never_answers_is_given_up_by_the_engine_itself(
     host: Host, hung_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """With the containerd store it waits for ever, and Drydock gives up: see test_transfer_faults.py."""
     monkeypatch.setattr("images.attempts.ATTEMPTS", 1)
     job = pulled(host, f"127.0.0.1:{hung_port}/shop/api:1")
     assert (job.state, job.error_code) == (JobState.FAILED, "registry_timeout"), job.error_raw

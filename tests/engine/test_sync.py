@@ -45,6 +45,11 @@ def synced(host: Host) -> Host:
     return host
 
 
+def tags_of(copy: Copy) -> list[str]:
+    """Without the digests, which every image of the containerd store has."""
+    return sorted(copy.references.filter(digest="").values_list("name", flat=True))
+
+
 def test_sync_stores_images_layers_references_and_containers(engine: PrivateEngine) -> None:
     with engine.client() as api:
         samples.load(
@@ -62,7 +67,7 @@ def test_sync_stores_images_layers_references_and_containers(engine: PrivateEngi
     assert app.repository == "app"
     assert app.is_latest
     assert not app.is_dangling
-    assert sorted(app.references.values_list("name", flat=True)) == ["app:1.0", "app:latest"]
+    assert tags_of(app) == ["app:1.0", "app:latest"]
     assert "team=blue" in app.search_text
     assert app.container_count == 1
     assert app.last_used_at is not None
@@ -84,6 +89,7 @@ def test_an_unchanged_host_costs_one_image_list_and_one_container_list(engine: P
     assert asked == ["images/json", "containers/json"]
 
 
+@pytest.mark.graph_driver
 def test_contents_are_inspected_once_for_all_hosts(
     engine: PrivateEngine, make_engine: Callable[..., PrivateEngine]
 ) -> None:
@@ -108,10 +114,7 @@ def test_a_vanished_image_and_a_moved_tag_are_followed(engine: PrivateEngine) ->
         api.tag("app:1", "base", "1", force=True)
         host = synced(host)
         assert Copy.objects.filter(is_dangling=True).count() == 1
-        assert sorted(Copy.objects.get(is_dangling=False).references.values_list("name", flat=True)) == [
-            "app:1",
-            "base:1",
-        ]
+        assert tags_of(Copy.objects.get(is_dangling=False)) == ["app:1", "base:1"]
         api.remove_image(Copy.objects.get(is_dangling=True).engine_id)
         synced(host)
     assert Copy.objects.count() == 1
