@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from config.demo import images as demo
-from config.demo.engines import PrivateEngine
+from config.demo.engines import STORE, PrivateEngine
 from config.demo.images import Image, Layer
 from images.commands.pull import pull_start
 from images.commands.push import push_start
@@ -50,7 +50,8 @@ def test_push_brings_the_image_and_its_digest_is_the_registrys_own(
     assert job.state == JobState.SUCCEEDED, job.error_raw
     assert job.result["digest"] == registry.digest("shop/api", "1.0")
     assert [layer["state"] for layer in job.detail["layers"]] == ["done", "done"]
-    assert job.progress_done == job.progress_total > 0
+    assert job.progress_done == job.progress_total
+    assert job.progress_total or STORE == "containerd"  # which tells no bytes of layers that go at once
     assert job.result["account"] == ""
 
 
@@ -58,7 +59,8 @@ def test_digest_is_in_the_inventory_after_a_push(engine: PrivateEngine, make_reg
     registry = make_registry()
     name = f"{registry.host}/shop/api:1.0"
     host = holding(engine, name)
-    assert not Reference.objects.filter(host=host).exclude(digest="").exists()
+    known = Reference.objects.filter(host=host).exclude(digest="").exists()
+    assert known == (STORE == "containerd"), "which has digests of its own"
     job = pushed(host, name)
     reference = Reference.objects.exclude(digest="").get(host=host)
     assert reference.name == f"{registry.host}/shop/api@{job.result['digest']}"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from images.engine.failures import failure
+from images.engine.failures import RETRIED, failure
 
 
 @pytest.mark.parametrize(
@@ -25,3 +25,12 @@ def test_proxy_that_wants_a_password_is_said() -> None:
 def test_registry_that_refuses_is_said_without_a_proxy() -> None:
     text = 'Get "https://r.example.com/v2/": dial tcp 192.0.2.1:443: connect: connection refused'
     assert failure(text).code == "registry_refused"
+
+
+@pytest.mark.parametrize("words", ["use of closed network connection", "http: server closed idle connection"])
+def test_line_that_was_cut_while_something_was_sent_is_tried_again(words: str) -> None:
+    """As the containerd store tells it: `failed to do request: Put "https://...": readfrom tcp ...: write tcp ...`"""
+    error = failure(
+        f'failed to do request: Put "https://r.example.com/v2/shop/manifests/1": write tcp: {words}'
+    )
+    assert error.code in RETRIED
