@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from config.demo.engines import PrivateEngine
+from config.demo.engines import STORE, PrivateEngine
 from config.demo.images import Image
 from images.commands.pull import pull_start
 from images.commands.push import push_start
@@ -343,7 +343,8 @@ def test_pull_above_the_budget_is_done_when_that_was_said_and_it_is_shown(
     Host.objects.filter(pk=host.pk).update(image_budget_bytes=SIZE // 2)
     job = ended(pull_of(host, name, above_budget=True))
     assert job.state == JobState.SUCCEEDED, job.error_raw
-    assert SIZE // 2 - 1000 < job.result["over_budget_bytes"] < SIZE
+    most = 2 * SIZE if STORE == "containerd" else SIZE  # which keeps what came beside what it unpacked
+    assert SIZE // 2 - 1000 < job.result["over_budget_bytes"] < most
     client.force_login(factories.make_admin())
     assert "is over its image budget by" in client.get(f"/jobs/{job.pk}/").content.decode()
 

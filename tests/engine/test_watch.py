@@ -80,7 +80,7 @@ def test_a_moved_tag_leaves_its_old_image_dangling(
         samples.load(api, samples.Image(["other:1"], [BASE]))
         api.tag("other:1", "app", "1", force=True)
         within(SOON, lambda: Copy.objects.filter(is_dangling=True).exists(), "dangling")
-    assert Copy.objects.get(references__name="app:1").references.count() == 2
+    assert Copy.objects.get(references__name="app:1").references.filter(digest="").count() == 2
 
 
 def test_containers_are_followed_and_say_when_an_image_was_used(
