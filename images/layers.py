@@ -263,9 +263,22 @@ class Holdings:
 
     def totals(self) -> Totals:
         used = self._uses.keys() | self._held
-        blobs = sum(copy.extra_bytes or 0 for copy in self._copies.values())
         return Totals(
-            total=sum(self._sizes[layer] for layer in used) + blobs,
+            total=sum(self._sizes[layer] for layer in used) + self._blobs_total(),
             shared=sum(self._sizes[layer] for layer, count in self._uses.items() if count > 1),
             unused=self.freed(copy.key for copy in self._copies.values() if not copy.is_in_use).high,
         )
+
+    def _blobs_total(self) -> int:
+        """The compressed blobs of all copies, those of a layer once: its part of what its image has."""
+        parts: dict[int, float] = {}
+        rest = 0
+        for copy in self._copies.values():
+            whole = sum(self._sizes[layer] for layer in copy.layers) if copy.extra_bytes else 0
+            if not copy.extra_bytes or not whole:
+                rest += copy.extra_bytes or 0
+                continue
+            for layer in copy.layers:
+                part = copy.extra_bytes * self._sizes[layer] / whole
+                parts[layer] = max(parts.get(layer, 0), part)
+        return rest + round(sum(parts.values()))

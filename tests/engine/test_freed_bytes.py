@@ -121,7 +121,6 @@ def test_container_of_an_image_removed_by_force_holds_its_layers(engine: Private
     assert forced.promised.high == 0
     if host.store_kind == StoreKind.CONTAINERD:
         assert 0 <= forced.freed == forced.layers_size_drop < 16_000, "blobs alone, which no container holds"
-        prove_freed(engine, 500, "b:1", host=host)
         return
     assert (forced.freed, forced.layers_size_drop) == (0, 3000)
     assert Container.objects.get(host=host).image_id

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 from config.demo import images as samples
-from config.demo.engines import PrivateEngine
+from config.demo.engines import STORE, PrivateEngine
 from images import hosts
 from images.engine.client import Connection, Engine, open_engine
 from images.models import Container, Copy, Host, Image, ImageLayer
@@ -73,9 +73,9 @@ def test_sync_stores_images_layers_references_and_containers(engine: PrivateEngi
     assert app.last_used_at is not None
     assert [step["makes_layer"] for step in app.image.history] == [True, True, False]
     assert Container.objects.get().image == app.image
-    assert host.total_bytes == total
+    assert host.total_bytes == pytest.approx(total, rel=0.01 if STORE == "containerd" else 0)
     assert (host.image_count, host.container_count) == (2, 1)
-    assert host.store_kind == "graph"
+    assert host.store_kind == ("containerd" if STORE == "containerd" else "graph")
     assert app.own_bytes == ImageLayer.objects.get(image=app.image, position=1).layer.size_bytes
     assert host.unused_bytes == 0
 
@@ -131,6 +131,7 @@ def test_untagged_parents_of_a_classic_build_are_intermediate(engine: PrivateEng
     assert host.image_count == 2
 
 
+@pytest.mark.graph_driver  # the containerd store (28.5) keeps it without a name
 def test_image_removed_by_force_is_still_held_by_its_container(engine: PrivateEngine) -> None:
     with engine.client() as api:
         samples.load(api, samples.Image(["app:1"], [BASE, APP]))

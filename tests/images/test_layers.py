@@ -201,3 +201,15 @@ def test_nothing_known_frees_nothing(keys: list[int]) -> None:
 def test_guessed_sizes_give_way_to_those_that_other_images_tell() -> None:
     assert settled_sizes([6, 6, 6], [10, None, None]) == [10, 4, 4]
     assert settled_sizes([6, 6], [None, 20]) == [0, 20]
+
+
+def test_blob_that_images_share_is_counted_once() -> None:
+    """On the containerd store, where the engine tells only what all blobs of an image come to."""
+    sizes = {1: 1000, 2: 100, 3: 300}
+    copies = [
+        Holding(1, (1,), extra_bytes=500),
+        Holding(2, (1, 2), extra_bytes=550),
+        Holding(3, (3,), extra_bytes=None),
+    ]
+    assert Holdings(copies, sizes).totals().total == 1400 + 500 + 50
+    assert Holdings([Holding(1, (), extra_bytes=7)], {}).totals().total == 7
