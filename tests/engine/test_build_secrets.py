@@ -22,7 +22,7 @@ from images.jobs import job_cancel
 from images.models import Host, Job, JobSecret, JobState, Upload, User
 from tests import factories
 from tests.conftest import free_port
-from tests.engine.freed import registered
+from tests.engine.freed import on_disk, registered
 from tests.engine.moves import loaded
 from tests.engine.test_build import (
     BASE,
@@ -119,7 +119,7 @@ def test_image_steps_and_layers_are_told_as_of_any_other_build(host: Host, perso
         f"FROM docker.io/{BASE}": "done",
         "RUN echo out > /out": "done", "COPY --from=one /out /out": "done",
     }  # fmt: skip
-    assert [layer["bytes"] for layer in job.result["layers"] if "COPY" in layer["by"]] == [4]
+    assert [layer["bytes"] for layer in job.result["layers"] if "COPY" in layer["by"]] == [on_disk(4)]
     assert sorted(job.result["references"]) == ["a/b:1", "a/b:2"]
     assert job.result["image"]
     again = built(host, person, dockerfile_text=plain, secrets=SECRETS)
