@@ -337,6 +337,24 @@ def test_job_that_no_worker_takes_does_not_hold_up_the_others(ada: User, group: 
     assert (received, late) == ([b"archive"], [b"archive"])
 
 
+def test_job_that_another_request_serves_is_left_to_it(ada: User, group: HostGroup) -> None:
+    batch = "8f14e45f-ceea-467f-a8e2-0d5c6b9d1a25"
+    served = make_job("load", ada, group, batch=batch, state=JobState.QUEUED)
+    free = make_job("load", ada, group, batch=batch)
+    other = Sender(served.pk)
+    assert other.attend_once()
+    received: list[bytes] = []
+    thread = in_thread(lambda: take_all(free, received))
+    request = Request(ada, free, "PUT", b"archive").run()
+    thread.join(5)
+    assert (request.status, json.loads(request.content)["waiting"]) == (200, [])
+    assert received == [b"archive"]
+    assert other.is_attended
+    other.close()
+    served.refresh_from_db()
+    assert served.state == JobState.QUEUED
+
+
 def test_worker_that_waits_for_the_second_time_hears_that_the_browser_has_left(
     ada: User, group: HostGroup
 ) -> None:
