@@ -1,6 +1,6 @@
 """The fleet list at 200 hosts x 1000 images: server time of list, search and filter, on SQLite and PostgreSQL.
 
-    .venv/bin/python -m bench.fleet [--hosts 200] [--images 1000] [--rounds 9] [sqlite] [postgresql]
+    .venv/bin/python -m bench.fleet [--hosts 200] [--images 1000] [--rounds 21] [sqlite] [postgresql]
 
 Each database is private and thrown away. A request is the whole view through Django's test client: the fragment
 that htmx swaps in, and of some the page around it as well. Each kind is held to the budget by itself.
@@ -76,7 +76,7 @@ def main() -> None:
     parser.add_argument("databases", nargs="*", default=[])
     parser.add_argument("--hosts", type=int, default=200)
     parser.add_argument("--images", type=int, default=1000)
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=21)  # the slowest one of which is left out of p95
     parser.add_argument("--inside", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.inside:
@@ -156,7 +156,7 @@ def timed(client: Any, query: str, rounds: int) -> list[float]:
 
 
 def report(name: str, times: list[float], budget: float) -> bool:
-    p95 = statistics.quantiles(times, n=20)[18]
+    p95 = statistics.quantiles(times, n=20, method="inclusive")[18]
     mark = "" if p95 <= budget else "   OVER"
     print(f"  {name:40}{statistics.median(times):8.1f}{p95:8.1f}{mark}", flush=True)
     return p95 > budget

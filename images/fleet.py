@@ -12,6 +12,7 @@ from typing import Any
 from django.db import connection
 from django.db.models import (
     BigIntegerField,
+    CharField,
     Count,
     DateTimeField,
     Exists,
@@ -200,7 +201,7 @@ def _by_words(copies: QuerySet[Copy], words: Sequence[str]) -> QuerySet[Copy]:
     long = [word for word in words if len(word) >= INDEXED_LENGTH]
     if words and not long:
         for word in words:
-            copies = copies.filter(_begins("repository", word) | _begins("tag", word))
+            copies = _beginning(copies, word)
         return copies
     if long and connection.vendor == "sqlite":
         copies = _by_index(copies, long)
@@ -208,6 +209,20 @@ def _by_words(copies: QuerySet[Copy], words: Sequence[str]) -> QuerySet[Copy]:
     for word in words:
         copies = copies.filter(search_text__contains=word)
     return copies
+
+
+def _beginning(copies: QuerySet[Copy], word: str) -> QuerySet[Copy]:
+    """Rare ones are looked up first, as in `_measured`: SQLite would fetch and sort a quarter of the fleet for "gh"."""
+    begins = _begins("repository", word) | _begins("tag", word)
+    if connection.vendor != "sqlite":
+        return copies.filter(begins)
+    if Copy.objects.filter(begins).order_by()[: RARE + 1].count() <= RARE:
+        return copies.filter(pk__in=Copy.objects.filter(begins).order_by().values("pk"))
+    walked = {
+        f"walked_{column}": Func(F(column), template="+%(expressions)s", output_field=CharField())
+        for column in ("repository", "tag")
+    }
+    return copies.alias(**walked).filter(_begins("walked_repository", word) | _begins("walked_tag", word))
 
 
 def _begins(column: str, word: str) -> Q:

@@ -6,6 +6,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from images import fleet
 from images.models import AuditEntry, Copy, HostGroup
 from tests import factories
 
@@ -85,7 +86,12 @@ def test_list_never_shows_copies_of_invisible_hosts(
         "idle=3",
     ],
 )
-def test_filter_finds_the_copy_and_not_the_other(client: Client, mine: Copy, query: str) -> None:
+@pytest.mark.parametrize("rare", [0, 3_000])
+def test_filter_finds_the_copy_and_not_the_other(
+    client: Client, mine: Copy, query: str, rare: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However the database goes about it: frequent matches are met on the way, rare ones looked up first."""
+    monkeypatch.setattr(fleet, "RARE", rare)
     other = factories.make_copy(
         mine.host, "redis:7", container_count=1, size_bytes=9_000_000, last_used_at=mine.arrived_at
     )
@@ -116,7 +122,7 @@ def test_bad_parameters_never_fail_the_page(client: Client, mine: Copy, query: s
 
 
 @pytest.mark.parametrize(
-    "sort", ["name", "host", "size", "own", "built", "arrived", "used", "containers", "count"]
+    "sort", ["name", "host", "size", "own", "built", "arrived", "used", "containers", "count", "id"]
 )
 def test_every_order_works_flat_and_grouped(client: Client, mine: Copy, sort: str) -> None:
     enter(client, "viewer")
