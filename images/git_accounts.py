@@ -28,13 +28,13 @@ def place_of(url: str) -> str:
     return f"{host}/{path}" if path else host
 
 
-def account_for(url: str) -> git.Account | None:
+def account_for(url: str) -> git.Login | None:
     """The account whose prefix fits best, as git takes it."""
     found = fitting(GitAccount, place_of(url))
     if found is None:
         return None
     username = found.username or DEFAULT_USERNAME
-    return git.Account(found.name, host_of(found.prefix), username, found.password, found.ca)
+    return git.Login(found.name, host_of(found.prefix), username, found.password, found.ca)
 
 
 def git_account_add(*, by: User, **fields: Any) -> GitAccount:

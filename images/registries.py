@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from images import audit, progress
 from images.accounts import account_save, fitting, host_of
-from images.engine.registry_api import Account, RateLimit, open_registry
+from images.engine.registry_api import RateLimit, RegistryLogin, open_registry
 from images.engine.transfer import Credentials
 from images.errors import UserError
 from images.jobs import wake
@@ -50,10 +50,10 @@ def credentials_of(registry: Registry | None) -> Credentials | None:
     return Credentials(registry.username, registry.password, server)
 
 
-def account_of(registry: Registry) -> Account:
+def login_of(registry: Registry) -> RegistryLogin:
     """How Drydock itself talks to it."""
     host = host_of(registry.prefix)
-    return Account(host, registry.username, registry.password, registry.ca, registry.use_http)
+    return RegistryLogin(host, registry.username, registry.password, registry.ca, registry.use_http)
 
 
 # Changing them
@@ -138,7 +138,7 @@ def registry_try_carry_out(registry_id: int) -> None:
     problem: UserError | None = None
     limit: RateLimit | None = None
     try:
-        with open_registry(account_of(registry)) as api:
+        with open_registry(login_of(registry)) as api:
             try:
                 api.sign_in()
             finally:

@@ -24,7 +24,7 @@ from images.errors import UserError
 from images.jobs import wake
 from images.models import Copy, Reference, Registry, RemoteTag
 from images.references import InvalidReferenceError, parse
-from images.registries import account_of, outcome_write, spellings
+from images.registries import login_of, outcome_write, spellings
 
 logger = logging.getLogger(__name__)
 
@@ -251,7 +251,7 @@ def _round(registry: Registry) -> None:
     problem: UserError | None = None
     limit = None
     try:
-        with open_registry(account_of(registry)) as api:
+        with open_registry(login_of(registry)) as api:
             try:
                 api.sign_in()
                 _ask_each(api, due)

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import redis
@@ -18,7 +19,7 @@ from django.db.models.signals import post_migrate
 from config.demo import engines
 from config.demo.engines import PrivateEngine
 from config.redis_server import RedisServer
-from images import access
+from images import access, progress
 from images.engine import buildx
 from images.engine.ssh import TUNNELS
 from images.models import Role
@@ -308,6 +309,15 @@ def redis_url(redis_server: RedisServer) -> str:
     with redis.Redis.from_url(redis_server.url) as client:
         client.flushall()
     return redis_server.url
+
+
+@pytest.fixture
+def live_redis(redis_url: str, settings: Any) -> Iterator[None]:
+    """What the test itself publishes and reads goes through the private Redis."""
+    settings.REDIS_URL = redis_url
+    with mock.patch.object(progress, "_client", None), mock.patch.object(progress, "_silent_until", 0.0):
+        yield
+        progress.client().close()
 
 
 @pytest.fixture

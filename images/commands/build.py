@@ -175,7 +175,7 @@ def _fetched(context: JobContext, steps: Steps) -> Iterator[Members]:
         step.line_count += 1
         context.log(masked_text(line), step.number)
 
-    def account(url: str) -> git.Account | None:
+    def account(url: str) -> git.Login | None:
         found = account_for(url)
         _account_told(context, masked_text(url), found)
         return found
@@ -185,7 +185,7 @@ def _fetched(context: JobContext, steps: Steps) -> Iterator[Members]:
         yield members
 
 
-def _account_told(context: JobContext, name: str, account: git.Account | Registry | None) -> None:
+def _account_told(context: JobContext, name: str, account: git.Login | Registry | None) -> None:
     context.result.setdefault("accounts", {})[name] = account.name if account else ""
 
 

@@ -58,7 +58,7 @@ def address_check(url: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class Login:
     """Who signs in at a machine; `ca` where its certificate is signed by a CA of its own."""
 
     name: str
@@ -74,7 +74,7 @@ def fetched(
     ref: str,
     check: Callable[[], None],
     say: Callable[[str], None],
-    account_for: Callable[[str], Account | None] = lambda url: None,
+    account_for: Callable[[str], Login | None] = lambda url: None,
 ) -> Iterator[Members]:
     """The files of a branch, tag or commit (the default branch when empty), submodules included, while the block lasts.
 
@@ -102,7 +102,7 @@ class _Source:
     ref: str
     prefix: str = ""
     depth: int = 0  # of submodules inside each other
-    account: Account | None = None
+    account: Login | None = None
 
     def hidden(self, text: str) -> str:
         """What git or its remote said, without the account's secret."""
@@ -116,7 +116,7 @@ class _Git:
         folder: Path,
         check: Callable[[], None],
         say: Callable[[str], None],
-        account_for: Callable[[str], Account | None],
+        account_for: Callable[[str], Login | None],
     ) -> None:
         self._program, self._folder, self._check, self._say = program, folder, check, say
         self._account_for = account_for
@@ -157,7 +157,7 @@ class _Git:
         self._run(source, fetch, FETCH_SECONDS, self._signing_in(source.account))
         self._say(self._in(repository, source, "log", "-1", "--format=%H %cI", "FETCH_HEAD"))
 
-    def _signing_in(self, account: Account | None) -> dict[str, str]:
+    def _signing_in(self, account: Login | None) -> dict[str, str]:
         """What git's environment needs for it."""
         if account is None:
             return {}

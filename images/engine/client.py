@@ -23,6 +23,7 @@ from docker.transport.unixconn import UnixHTTPAdapter
 from docker.utils import compare_version
 
 from images.engine import scratch, ssh
+from images.engine.failures import causes_of
 from images.errors import UserError
 from images.models.host import Host
 
@@ -348,7 +349,7 @@ def translated(connection: Connection, timeout_seconds: float) -> Iterator[None]
 
 
 def _reach_error(connection: Connection, timeout_seconds: float, error: BaseException) -> UserError:
-    causes = list(_causes(error))
+    causes = list(causes_of(error))
     address, raw = connection.address, str(error)[:2000]
 
     def has(*kinds: type[BaseException]) -> bool:
@@ -374,18 +375,6 @@ def _reach_error(connection: Connection, timeout_seconds: float, error: BaseExce
     if "HTTP/0.9" in raw or (has(urllib3.exceptions.ProtocolError) and "BadStatusLine" in raw):
         return UserError("host_not_engine", address=address, raw=raw)
     return UserError("host_gone", host=urlsplit(address).netloc or address, raw=raw)
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The error and everything it came from: contexts, reasons and wrapped arguments."""
-    seen: set[int] = set()
-    waiting: list[Any] = [error]
-    while waiting:
-        cause = waiting.pop()
-        if isinstance(cause, BaseException) and id(cause) not in seen:
-            seen.add(id(cause))
-            yield cause
-            waiting += [cause.__cause__, cause.__context__, getattr(cause, "reason", None), *cause.args]
 
 
 def _ssl_detail(causes: list[BaseException]) -> str:

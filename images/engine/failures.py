@@ -5,7 +5,8 @@ both stores and on Podman.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from docker.errors import APIError
 
@@ -63,3 +64,15 @@ def failure(text: str, *, subject: str = "", host: str = "", registry: str = "")
 def refused(error: APIError, *, subject: str = "", host: str = "", registry: str = "") -> UserError:
     """The same for an answer whose status already says that it failed."""
     return failure(str(error.explanation or error), subject=subject, host=host, registry=registry)
+
+
+def causes_of(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and everything it came from: contexts, reasons and wrapped arguments."""
+    seen: set[int] = set()
+    waiting: list[Any] = [error]
+    while waiting:
+        cause = waiting.pop()
+        if isinstance(cause, BaseException) and id(cause) not in seen:
+            seen.add(id(cause))
+            yield cause
+            waiting += [cause.__cause__, cause.__context__, getattr(cause, "reason", None), *cause.args]

@@ -18,6 +18,7 @@ import requests
 import urllib3
 from requests.auth import HTTPBasicAuth
 
+from images.engine.failures import causes_of
 from images.errors import UserError
 
 CONNECT_SECONDS = 5.0
@@ -49,7 +50,7 @@ WHOLE_REGISTRY = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class RegistryLogin:
     """Where a registry is and who signs in there; the password stays out of repr.
 
     `host` as references write it: "docker.io", "registry.example.com:5000". `ca` is trusted beside the public ones.
@@ -95,25 +96,25 @@ def _counted(text: str) -> tuple[int | None, int | None]:
 
 
 @contextlib.contextmanager
-def open_registry(account: Account) -> Iterator["RegistryApi"]:
+def open_registry(login: RegistryLogin) -> Iterator["RegistryApi"]:
     """A connection to use for a few questions in a row; tokens are kept as long."""
     with requests.Session() as session:
         # No REQUESTS_CA_BUNDLE and no .netrc; a proxy of the environment is taken on purpose, see _send.
         session.trust_env = False
-        session.mount("https://", _TrustingAdapter(account))
-        yield RegistryApi(account, session)
+        session.mount("https://", _TrustingAdapter(login))
+        yield RegistryApi(login, session)
 
 
 class _TrustingAdapter(requests.adapters.HTTPAdapter):
     """Trusts the machine's CAs and the registry's own."""
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, login: RegistryLogin) -> None:
         self._context = ssl.create_default_context()
-        if account.ca:
+        if login.ca:
             try:
-                self._context.load_verify_locations(cadata=account.ca)
+                self._context.load_verify_locations(cadata=login.ca)
             except (ssl.SSLError, ValueError) as error:
-                raise UserError("registry_check_tls", registry=account.host, raw=str(error)) from error
+                raise UserError("registry_check_tls", registry=login.host, raw=str(error)) from error
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
@@ -126,28 +127,28 @@ class _TrustingAdapter(requests.adapters.HTTPAdapter):
 class RegistryApi:
     """Use `open_registry`. Every question raises UserError registry_* or image_not_found."""
 
-    def __init__(self, account: Account, session: requests.Session) -> None:
-        self.account = account
+    def __init__(self, login: RegistryLogin, session: requests.Session) -> None:
+        self.login = login
         self.rate_limit: RateLimit | None = None  # as the last answer told
         self._session = session
         self._authorization: dict[str, str] = {}  # by scope
 
     def sign_in(self) -> None:
         """Raises unless the registry is one and lets the account in; also learns the limits of Docker Hub."""
-        response = self._asked("GET", "/v2/", subject=self.account.host)
+        response = self._asked("GET", "/v2/", subject=self.login.host)
         if response.status_code != 200:
             raise self._not_one(response)
-        if self.account.host == DOCKER_HUB:
+        if self.login.host == DOCKER_HUB:
             with contextlib.suppress(UserError):
                 self.digest(*_HUB_LIMITS)
 
     def digest(self, path: str, tag: str) -> str:
         """What the tag points at: the digest of an index where there is one, else of the manifest."""
-        subject = f"{self.account.host}/{path}:{tag}"
+        subject = f"{self.login.host}/{path}:{tag}"
         url = f"/v2/{path}/manifests/{tag}"
         response = self._asked("HEAD", url, scope=f"repository:{path}:pull", subject=subject)
         if response.status_code == 404:
-            raise UserError("image_not_found", subject=subject, registry=self.account.host)
+            raise UserError("image_not_found", subject=subject, registry=self.login.host)
         digest = response.headers.get("Docker-Content-Digest", "")
         if response.status_code != 200 or not _DIGEST.match(digest):
             raise self._not_one(response)
@@ -155,7 +156,7 @@ class RegistryApi:
 
     def _asked(self, method: str, path: str, *, subject: str, scope: str = "") -> requests.Response:
         """The answer after signing in as the registry wants it; a second refusal is final."""
-        url, known = urljoin(self.account.url, path), self._authorization.get(scope, "")
+        url, known = urljoin(self.login.url, path), self._authorization.get(scope, "")
         response = self._send(method, url, headers={"Accept": MANIFESTS, "Authorization": known or None})
         if response.status_code == 401:
             known = self._authorization[scope] = self._sign_in_for(response, scope)
@@ -166,10 +167,10 @@ class RegistryApi:
 
     def _refusal(self, response: requests.Response, subject: str, scope: str) -> UserError:
         if not scope:
-            code = "registry_login" if self.account.username else "registry_needs_account"
-            return UserError(code, registry=self.account.host, raw=_text(response))
+            code = "registry_login" if self.login.username else "registry_needs_account"
+            return UserError(code, registry=self.login.host, raw=_text(response))
         return UserError(
-            "registry_unauthorized", registry=self.account.host, subject=subject, raw=_text(response)
+            "registry_unauthorized", registry=self.login.host, subject=subject, raw=_text(response)
         )
 
     def _sign_in_for(self, response: requests.Response, scope: str) -> str:
@@ -177,17 +178,17 @@ class RegistryApi:
         kind, _, rest = response.headers.get("WWW-Authenticate", "").partition(" ")
         if kind.lower() == "bearer":
             return f"Bearer {self._token(dict(_PARAMETER.findall(rest)), scope)}"
-        if not self.account.username:
-            raise UserError("registry_needs_account", registry=self.account.host, raw=_text(response))
-        return requests.auth._basic_auth_str(self.account.username, self.account.password)
+        if not self.login.username:
+            raise UserError("registry_needs_account", registry=self.login.host, raw=_text(response))
+        return requests.auth._basic_auth_str(self.login.username, self.login.password)
 
     def _token(self, challenge: Mapping[str, str], scope: str) -> str:
-        realm, account = challenge.get("realm", ""), self.account
-        if urlsplit(realm).scheme not in (("http", "https") if account.use_http else ("https",)):
+        realm, login = challenge.get("realm", ""), self.login
+        if urlsplit(realm).scheme not in (("http", "https") if login.use_http else ("https",)):
             # A password that was given for TLS does not travel without.
-            raise UserError("registry_not_one", registry=account.host, raw=f"WWW-Authenticate realm: {realm}")
+            raise UserError("registry_not_one", registry=login.host, raw=f"WWW-Authenticate realm: {realm}")
         wanted = {"service": challenge.get("service"), "scope": scope or challenge.get("scope")}
-        auth = HTTPBasicAuth(account.username, account.password) if account.username else None
+        auth = HTTPBasicAuth(login.username, login.password) if login.username else None
         parameters = {key: value for key, value in wanted.items() if value}
         response = self._send("GET", realm, params=parameters, auth=auth)
         if response.status_code in (400, 401, 403):
@@ -210,29 +211,29 @@ class RegistryApi:
                 response._content = response.raw.read(LONGEST_ANSWER_BYTES, decode_content=True)
         self.rate_limit = rate_limit_of(response.headers) or self.rate_limit
         if response.status_code == 429:
-            raise UserError("registry_rate_limited", registry=self.account.host, raw=_text(response))
+            raise UserError("registry_rate_limited", registry=self.login.host, raw=_text(response))
         if response.status_code >= 500:
-            raise UserError("registry_server_error", registry=self.account.host, raw=_text(response))
+            raise UserError("registry_server_error", registry=self.login.host, raw=_text(response))
         return response
 
     def _not_one(self, response: requests.Response) -> UserError:
         raw = _text(response)
         # Both Go's and nginx's words for a plain request to a port with TLS.
-        if response.status_code == 400 and "https" in raw.lower() and self.account.use_http:
-            return UserError("registry_check_https", registry=self.account.host, raw=raw)
-        return UserError("registry_not_one", registry=self.account.host, raw=raw)
+        if response.status_code == 400 and "https" in raw.lower() and self.login.use_http:
+            return UserError("registry_check_https", registry=self.login.host, raw=raw)
+        return UserError("registry_not_one", registry=self.login.host, raw=raw)
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
         try:
             yield
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise fault(error, self.account.host) from error
+            raise fault(error, self.login.host) from error
 
 
 def fault(error: BaseException, registry: str) -> UserError:
     """Why a registry could not be asked."""
-    causes, raw = list(_causes(error)), str(error)[:2000]
+    causes, raw = list(causes_of(error)), str(error)[:2000]
 
     def has(*kinds: type[BaseException]) -> bool:
         return any(isinstance(cause, kinds) for cause in causes)
@@ -248,18 +249,6 @@ def fault(error: BaseException, registry: str) -> UserError:
     if has(TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError):
         return UserError("registry_timeout", registry=registry, raw=raw)
     return UserError("registry_cut", registry=registry, raw=raw)
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The error and everything it came from."""
-    seen: set[int] = set()
-    waiting: list[Any] = [error]
-    while waiting:
-        cause = waiting.pop()
-        if isinstance(cause, BaseException) and id(cause) not in seen:
-            seen.add(id(cause))
-            yield cause
-            waiting += [cause.__cause__, cause.__context__, getattr(cause, "reason", None), *cause.args]
 
 
 def _text(response: requests.Response) -> str:

@@ -1,9 +1,7 @@
 """The notice of an ended job on whatever page is open, and the page of a batch."""
 
 import uuid
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
-from unittest import mock
 
 import pytest
 from django.utils import timezone
@@ -16,16 +14,11 @@ from tests.browser.plugin import LiveSite, sign_in
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Page
 
-pytestmark = [pytest.mark.browser, pytest.mark.services]
-
-
-@pytest.fixture(autouse=True)
-def same_redis(live_site: LiveSite, redis_url: str, settings: Any) -> Iterator[None]:
-    """The test tells the pages what a worker would."""
-    settings.REDIS_URL = redis_url
-    with mock.patch.object(progress, "_client", None), mock.patch.object(progress, "_silent_until", 0.0):
-        yield
-        progress.client().close()
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.services,
+    pytest.mark.usefixtures("live_site", "live_redis"),
+]
 
 
 @pytest.fixture

@@ -1,8 +1,6 @@
 """Pages that change by themselves: one stream for the whole browser, however many tabs."""
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
-from unittest import mock
 
 import pytest
 from django.utils import timezone
@@ -15,16 +13,11 @@ from tests.browser.plugin import LiveSite, sign_in
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Page, Route
 
-pytestmark = [pytest.mark.browser, pytest.mark.services]
-
-
-@pytest.fixture(autouse=True)
-def same_redis(live_site: LiveSite, redis_url: str, settings: Any) -> Iterator[None]:
-    """The test tells the pages what a worker would."""
-    settings.REDIS_URL = redis_url
-    with mock.patch.object(progress, "_client", None), mock.patch.object(progress, "_silent_until", 0.0):
-        yield
-        progress.client().close()
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.services,
+    pytest.mark.usefixtures("live_site", "live_redis"),
+]
 
 
 @pytest.fixture

@@ -33,16 +33,6 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def group() -> HostGroup:
-    return HostGroup.objects.create(name="ci")
-
-
-@pytest.fixture
-def host(group: HostGroup) -> Host:
-    return factories.make_host("runner", groups=(group,))
-
-
-@pytest.fixture
 def other() -> Host:
     return factories.make_host("vault")
 

@@ -25,16 +25,6 @@ def admin() -> User:
     return factories.make_admin()
 
 
-@pytest.fixture
-def group() -> HostGroup:
-    return HostGroup.objects.create(name="ci")
-
-
-@pytest.fixture
-def host(group: HostGroup) -> Host:
-    return factories.make_host("runner", groups=(group,))
-
-
 def data(**fields: Any) -> PolicyInput:
     defaults: dict[str, Any] = {"name": "Nightly", "rules": (DANGLING,), "all_hosts": True}
     return PolicyInput(**(defaults | fields))

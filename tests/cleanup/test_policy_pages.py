@@ -21,16 +21,6 @@ pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}
 
 
-@pytest.fixture
-def group() -> HostGroup:
-    return HostGroup.objects.create(name="ci")
-
-
-@pytest.fixture
-def host(group: HostGroup) -> Host:
-    return factories.make_host("runner", groups=(group,))
-
-
 def signed_in(client: Client, role: str = "maintainer", group: HostGroup | None = None) -> User:
     user = factories.make_user()
     factories.grant(user, role, group)

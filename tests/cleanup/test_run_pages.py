@@ -21,16 +21,6 @@ HTMX = {"HX-Request": "true"}
 
 
 @pytest.fixture
-def group() -> HostGroup:
-    return HostGroup.objects.create(name="ci")
-
-
-@pytest.fixture
-def host(group: HostGroup) -> Host:
-    return factories.make_host("runner", groups=(group,))
-
-
-@pytest.fixture
 def other() -> Host:
     return factories.make_host("prod")
 

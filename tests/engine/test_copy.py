@@ -1,12 +1,9 @@
 """Copying from engine to engine, and what happens when one of the two goes away."""
 
 import shutil
-import subprocess
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -20,7 +17,7 @@ from images.errors import UserError, explain
 from images.jobs import job_cancel, job_carry_out
 from images.models import Copy, Host, HostGroup, Job, JobState, StoreKind, User
 from tests import factories
-from tests.conftest import closing, run
+from tests.conftest import closing
 from tests.engine.freed import find, registered
 from tests.engine.moves import loaded, noise, tags, until
 
@@ -36,29 +33,6 @@ BIG = Image(["big:1"], [Layer("data", 600_000_000)])
 def target(make_engine: Any) -> PrivateEngine:
     engine: PrivateEngine = make_engine("target")
     return engine
-
-
-@pytest.fixture
-def small_disk(work_directory: Path) -> Iterator[Callable[[], PrivateEngine]]:
-    """Starts an engine whose data is on a file system of 200 MB."""
-    directory = Path(tempfile.mkdtemp(prefix="small-", dir=work_directory))
-    made: list[PrivateEngine] = []
-
-    def make() -> PrivateEngine:
-        # Mounts below an engine's directory are taken for leftovers of its own, so it is the mount itself.
-        image, data = directory / "disk", directory / "engine"
-        data.mkdir(parents=True)
-        with image.open("wb") as file:
-            file.truncate(200_000_000)
-        run("mkfs.ext4", "-q", str(image))
-        run("mount", "-o", "loop", str(image), str(data))
-        made.append(PrivateEngine(directory / "engine", "small"))
-        return made[0].start()
-
-    yield make
-    for engine in made:
-        engine.stop()
-    subprocess.run(["umount", "--lazy", str(directory / "engine")], check=False, capture_output=True)
 
 
 def filled(engine: PrivateEngine, *images: Image) -> Host:

@@ -1,9 +1,6 @@
 """More hosts that hang than there are quick workers: a healthy host does not notice."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
-from unittest import mock
 
 import pytest
 
@@ -15,19 +12,13 @@ from images.models import Copy, Host, HostState, Job, JobState
 from images.removal import removal_start
 from tests import factories
 from tests.engine.freed import registered
-from tests.engine.workers import Bench, bench, wait_for
+from tests.engine.workers import Bench, wait_for
 
 pytestmark = [pytest.mark.engine, pytest.mark.services, pytest.mark.django_db(transaction=True)]
 
 QUICK_WORKERS = 4
 ENGINE_WORKERS = 4
 SECONDS = 2.0
-
-
-@pytest.fixture
-def workers(tmp_path: Path, redis_url: str, settings: Any) -> Iterator[Bench]:
-    with bench(tmp_path, redis_url, settings) as made, mock.patch.object(jobs, "dispatch"):
-        yield made
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 import threading
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -13,15 +11,9 @@ from django.db import connection
 from images import jobs, progress
 from images.models import Host, Job, JobState, User
 from tests import factories
-from tests.engine.workers import Bench, bench, wait_for
+from tests.engine.workers import Bench, wait_for
 
 pytestmark = [pytest.mark.services, pytest.mark.django_db(transaction=True)]
-
-
-@pytest.fixture
-def workers(tmp_path: Path, redis_url: str, settings: Any) -> Iterator[Bench]:
-    with bench(tmp_path, redis_url, settings) as made, mock.patch.object(jobs, "dispatch"):
-        yield made
 
 
 @pytest.fixture

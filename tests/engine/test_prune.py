@@ -1,8 +1,6 @@
 """Prune, one reference and limits on a real engine: what was promised is freed, and nothing else is touched."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 from unittest import mock
 
 import pytest
@@ -25,7 +23,7 @@ from tests.engine.cleaning import is_as_promised
 from tests.engine.freed import registered, told
 from tests.engine.test_limits import Most
 from tests.engine.test_pull import fill
-from tests.engine.workers import Bench, bench, wait_for
+from tests.engine.workers import Bench, wait_for
 from tests.registry import PrivateRegistry
 
 pytestmark = [pytest.mark.engine, pytest.mark.django_db(transaction=True)]
@@ -138,12 +136,6 @@ def test_removal_of_a_rest_is_tried_again_on_the_engine(engine: PrivateEngine, p
             job_carry_out(again.pk)
     assert list(again.items.values_list("name", "state")) == [("a:1", "removed")]
     assert names_on(engine) == set()
-
-
-@pytest.fixture
-def workers(tmp_path: Path, redis_url: str, settings: Any) -> Iterator[Bench]:
-    with bench(tmp_path, redis_url, settings) as made, mock.patch.object(jobs, "dispatch"):
-        yield made
 
 
 @pytest.mark.registry

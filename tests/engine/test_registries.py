@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from images import registries
-from images.engine.registry_api import Account, open_registry
+from images.engine.registry_api import RegistryLogin, open_registry
 from images.errors import PROBLEMS, UserError
 from images.models import Registry
 from images.registries import registry_add, registry_edit, registry_try_carry_out
@@ -149,7 +149,7 @@ def test_tokens_that_nobody_gets_without_an_account(hub: Hub) -> None:
 
 
 def test_password_for_tls_is_not_sent_to_a_realm_without(hub: Hub) -> None:
-    with open_registry(Account(hub.host, "alice", "s3cret")) as api, pytest.raises(UserError):
+    with open_registry(RegistryLogin(hub.host, "alice", "s3cret")) as api, pytest.raises(UserError):
         api._token({"realm": hub.realm}, "")
     assert hub.asked == []
 

@@ -27,7 +27,7 @@ from images.watch import Watcher
 from tests import factories
 from tests.conftest import free_port
 from tests.engine.test_sync import APP, BASE
-from tests.engine.workers import Bench, bench, wait_for
+from tests.engine.workers import Bench, wait_for
 from tests.sshd import PrivateSshd
 
 pytestmark = [pytest.mark.engine, pytest.mark.ssh, pytest.mark.django_db(transaction=True)]
@@ -312,13 +312,6 @@ def test_check_says_what_answers_there(sshd: PrivateSshd, hung_port: int, make_e
 # Watching, cutting, and what is left
 
 
-@pytest.fixture
-def watcher() -> Iterator[Watcher]:
-    watcher = Watcher("first")
-    yield watcher
-    watcher.release()
-
-
 def test_changes_are_known_within_two_seconds_and_watching_survives_a_restart_of_the_ssh_server(
     engine: PrivateEngine, sshd: PrivateSshd, watcher: Watcher
 ) -> None:
@@ -419,12 +412,6 @@ def test_far_side_is_never_given_the_key(
         == "host_ssh_no_way"
     )
     assert took.read_text() == ""
-
-
-@pytest.fixture
-def workers(tmp_path: Path, redis_url: str, settings: Any) -> Iterator[Bench]:
-    with bench(tmp_path, redis_url, settings) as made, mock.patch.object(jobs, "dispatch"):
-        yield made
 
 
 @pytest.mark.services

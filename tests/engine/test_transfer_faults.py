@@ -24,7 +24,6 @@ from tests import factories
 from tests.conftest import closing
 from tests.engine.freed import registered
 from tests.engine.moves import loaded, noise, tags, zeros
-from tests.engine.test_copy import small_disk  # noqa: F401 - a fixture
 from tests.engine.workers import wait_for
 from tests.registry import PrivateRegistry, make_certificate, own_address
 from tests.way import Way, way_to
@@ -305,7 +304,7 @@ def test_image_that_is_not_there_for_a_platform_is_said(
 def test_disk_that_fills_up_is_said_of_pull_and_load(
     engine: PrivateEngine,
     registry: PrivateRegistry,
-    small_disk: Callable[[], PrivateEngine],  # noqa: F811 - the fixture
+    small_disk: Callable[[], PrivateEngine],
 ) -> None:
     name = in_registry(engine, registry.host, 250_000_000)
     small = small_disk()

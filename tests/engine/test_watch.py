@@ -1,7 +1,7 @@
 """Watching real engines: how soon a change is known, gaps, hung and restarted engines, several watchers."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -29,13 +29,6 @@ def within(seconds: float, condition: Callable[[], object], what: str = "") -> f
             pytest.fail(f"not within {seconds} s: {what}")
         time.sleep(0.05)
     return time.monotonic() - began
-
-
-@pytest.fixture
-def watcher() -> Iterator[Watcher]:
-    watcher = Watcher("first")
-    yield watcher
-    watcher.release()
 
 
 @pytest.fixture

@@ -1,9 +1,7 @@
 """Jobs in real worker processes on a real Redis: killed, woken twice, forgotten, cancelled."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
 import pytest
@@ -14,15 +12,9 @@ from images import jobs
 from images.jobs import ItemInput
 from images.models import Host, ItemState, Job, JobState
 from tests import factories
-from tests.engine.workers import Bench, bench, wait_for
+from tests.engine.workers import Bench, wait_for
 
 pytestmark = [pytest.mark.services, pytest.mark.django_db(transaction=True)]
-
-
-@pytest.fixture
-def workers(tmp_path: Path, redis_url: str, settings: Any) -> Iterator[Bench]:
-    with bench(tmp_path, redis_url, settings) as made, mock.patch.object(jobs, "dispatch"):
-        yield made
 
 
 @pytest.fixture

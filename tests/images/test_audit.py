@@ -18,12 +18,6 @@ from tests import factories
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def admin_client(client: Client) -> Client:
-    client.force_login(factories.make_admin())
-    return client
-
-
 def page(client: Client, query: str = "") -> str:
     response = client.get(f"/audit/{query}")
     assert response.status_code == 200

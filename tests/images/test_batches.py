@@ -18,20 +18,8 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def group() -> HostGroup:
-    return HostGroup.objects.create(name="ci")
-
-
-@pytest.fixture
 def hosts(group: HostGroup) -> list[Host]:
     return [factories.make_host(f"ci-{n}", groups=(group,)) for n in range(3)]
-
-
-@pytest.fixture
-def ada(group: HostGroup) -> User:
-    ada = factories.make_user("ada")
-    factories.grant(ada, "maintainer", group)
-    return ada
 
 
 @pytest.fixture

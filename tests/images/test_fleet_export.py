@@ -24,11 +24,6 @@ DIGEST = "acme/api@sha256:" + "cd" * 32
 
 
 @pytest.fixture
-def group() -> HostGroup:
-    return HostGroup.objects.create(name="ci")
-
-
-@pytest.fixture
 def host(group: HostGroup) -> Host:
     return factories.make_host("runner", groups=(group,))
 

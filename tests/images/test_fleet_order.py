@@ -20,11 +20,6 @@ def ago(days: float) -> object:
 
 
 @pytest.fixture
-def group() -> HostGroup:
-    return HostGroup.objects.create(name="ci")
-
-
-@pytest.fixture
 def copies(group: HostGroup, client: Client) -> dict[str, Copy]:
     """Three copies, each the first in some order; "c" has never been used."""
     client.force_login(factories.make_admin())

@@ -15,11 +15,6 @@ LIST = "/images/"
 
 
 @pytest.fixture
-def group() -> HostGroup:
-    return HostGroup.objects.create(name="ci")
-
-
-@pytest.fixture
 def mine(group: HostGroup) -> Copy:
     image = factories.make_image(
         factories.make_layer(5000),

@@ -15,13 +15,6 @@ HOST = "git.example.com"
 
 
 @pytest.fixture
-def admin(client: Client) -> User:
-    user = factories.make_admin()
-    client.force_login(user)
-    return user
-
-
-@pytest.fixture
 def account() -> GitAccount:
     return GitAccount.objects.create(name="Ours", prefix=HOST, username="robot", password=SECRET)
 

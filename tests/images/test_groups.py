@@ -9,12 +9,6 @@ from tests import factories
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def admin_client(client: Client) -> Client:
-    client.force_login(factories.make_admin())
-    return client
-
-
 def test_group_is_added_renamed_and_removed(admin_client: Client) -> None:
     host = factories.make_host("runner")
     admin_client.post("/groups/add/", {"name": "ci", "hosts": [host.pk]})

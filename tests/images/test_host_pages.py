@@ -40,18 +40,6 @@ def pems() -> tuple[str, str]:
 
 
 @pytest.fixture
-def admin(client: Client) -> User:
-    user = factories.make_admin()
-    client.force_login(user)
-    return user
-
-
-@pytest.fixture
-def group() -> HostGroup:
-    return HostGroup.objects.create(name="ci")
-
-
-@pytest.fixture
 def group_admin(client: Client, group: HostGroup) -> User:
     """Manages the hosts of one group only."""
     user = factories.make_user("ada")

@@ -22,13 +22,6 @@ def host() -> Host:
     return factories.make_host("runner")
 
 
-@pytest.fixture
-def admin(client: Client) -> User:
-    user = factories.make_admin()
-    client.force_login(user)
-    return user
-
-
 @pytest.fixture(autouse=True)
 def sent() -> Iterator[mock.Mock]:
     """Whatever would be opened here is none of a host's that is off."""

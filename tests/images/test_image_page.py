@@ -40,11 +40,6 @@ SECRETS = ("hunter2", "letmein", "abc123", "s3cr3t")
 
 
 @pytest.fixture
-def group() -> HostGroup:
-    return HostGroup.objects.create(name="ci")
-
-
-@pytest.fixture
 def runner(group: HostGroup) -> Host:
     return factories.make_host("runner", groups=(group,))
 

@@ -29,24 +29,6 @@ def scrub() -> Iterator[None]:
 
 
 @pytest.fixture
-def group() -> HostGroup:
-    return HostGroup.objects.create(name="ci")
-
-
-@pytest.fixture
-def host(group: HostGroup) -> Host:
-    return factories.make_host("ci-1", groups=(group,))
-
-
-@pytest.fixture
-def ada(group: HostGroup) -> User:
-    """May view and remove on the group's hosts."""
-    ada = factories.make_user("ada")
-    factories.grant(ada, "maintainer", group)
-    return ada
-
-
-@pytest.fixture
 def vera(group: HostGroup) -> User:
     """May only view."""
     vera = factories.make_user("vera")

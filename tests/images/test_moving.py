@@ -17,11 +17,6 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def group() -> HostGroup:
-    return HostGroup.objects.create(name="ci")
-
-
-@pytest.fixture
 def ada(group: HostGroup) -> User:
     """May pull and push on the hosts of one group."""
     ada = factories.make_user("ada")

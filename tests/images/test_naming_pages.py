@@ -10,16 +10,6 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def group() -> HostGroup:
-    return HostGroup.objects.create(name="ci")
-
-
-@pytest.fixture
-def host(group: HostGroup) -> Host:
-    return factories.make_host("ci-1", groups=(group,))
-
-
-@pytest.fixture
 def copy(host: Host) -> Copy:
     return factories.make_copy(host, "shop/api:1", "registry.example.com/shop/api:1")
 

@@ -11,28 +11,11 @@ from django.test import Client
 from django.utils import timezone
 
 from images import jobs, progress
-from images.models import Host, HostGroup, Job, User
+from images.models import Host, Job, User
 from images.stream_access import Listener, allowed_topics
 from tests import factories
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def group() -> HostGroup:
-    return HostGroup.objects.create(name="ci")
-
-
-@pytest.fixture
-def host(group: HostGroup) -> Host:
-    return factories.make_host("ci-1", groups=(group,))
-
-
-@pytest.fixture
-def ada(group: HostGroup) -> User:
-    ada = factories.make_user("ada")
-    factories.grant(ada, "maintainer", group)
-    return ada
 
 
 def ended(host: Host, by: User | None, seconds_ago: float = 1, **fields: Any) -> Job:

@@ -15,12 +15,6 @@ from tests import factories
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def admin_client(client: Client) -> Client:
-    client.force_login(factories.make_admin())
-    return client
-
-
 def test_fresh_install_asks_for_the_first_host(admin_client: Client) -> None:
     page = admin_client.get("/").content.decode()
     assert "Add your first host" in page

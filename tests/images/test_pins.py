@@ -19,11 +19,6 @@ HTMX = {"HX-Request": "true"}
 
 
 @pytest.fixture
-def group() -> HostGroup:
-    return HostGroup.objects.create(name="ci")
-
-
-@pytest.fixture
 def copy(group: HostGroup) -> Copy:
     return factories.make_copy(factories.make_host("runner", groups=(group,)), "acme/api:1.4.0")
 

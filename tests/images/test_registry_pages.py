@@ -15,13 +15,6 @@ SECRET = "correct-horse"
 
 
 @pytest.fixture
-def admin(client: Client) -> User:
-    user = factories.make_admin()
-    client.force_login(user)
-    return user
-
-
-@pytest.fixture
 def registry() -> Registry:
     return Registry.objects.create(
         name="Ours", prefix="registry.example.com:5000", username="robot", password=SECRET

@@ -12,11 +12,6 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def group() -> HostGroup:
-    return HostGroup.objects.create(name="ci")
-
-
-@pytest.fixture
 def host(group: HostGroup) -> Host:
     return factories.make_host("runner", groups=(group,))
 

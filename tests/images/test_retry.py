@@ -34,23 +34,6 @@ def scrub() -> Iterator[None]:
     del OPERATIONS["scrub"]
 
 
-@pytest.fixture
-def group() -> HostGroup:
-    return HostGroup.objects.create(name="ci")
-
-
-@pytest.fixture
-def host(group: HostGroup) -> Host:
-    return factories.make_host("ci-1", groups=(group,))
-
-
-@pytest.fixture
-def ada(group: HostGroup) -> User:
-    ada = factories.make_user("ada")
-    factories.grant(ada, "maintainer", group)
-    return ada
-
-
 def ended(job: Job, state: str = JobState.FAILED, **fields: Any) -> Job:
     Job.objects.filter(pk=job.pk).update(state=state, ended_at=timezone.now(), **fields)
     return Job.objects.select_related("host").get(pk=job.pk)

@@ -20,11 +20,6 @@ EVERYTHING = FleetQuery()
 
 
 @pytest.fixture
-def group() -> HostGroup:
-    return HostGroup.objects.create(name="ci")
-
-
-@pytest.fixture
 def runner(group: HostGroup) -> Host:
     return factories.make_host("runner", groups=(group,))
 

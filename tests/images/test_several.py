@@ -10,11 +10,6 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def group() -> HostGroup:
-    return HostGroup.objects.create(name="ci")
-
-
-@pytest.fixture
 def hosts(group: HostGroup) -> list[Host]:
     return [factories.make_host(f"ci-{n}", groups=(group,)) for n in (1, 2)]
 

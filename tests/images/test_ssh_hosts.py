@@ -155,13 +155,6 @@ class TestWords:
 
 
 @pytest.fixture
-def admin(client: Client) -> User:
-    user = factories.make_admin()
-    client.force_login(user)
-    return user
-
-
-@pytest.fixture
 def key() -> str:
     return ssh_keys.new_private_key()
 

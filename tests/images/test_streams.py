@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from unittest import mock
@@ -18,15 +18,11 @@ from images.stream_access import Listener
 from tests import factories
 from tests.conftest import closing
 
-pytestmark = [pytest.mark.services, pytest.mark.django_db(transaction=True)]
-
-
-@pytest.fixture(autouse=True)
-def live_redis(redis_url: str, settings: Any) -> Iterator[None]:
-    settings.REDIS_URL = redis_url
-    with mock.patch.object(progress, "_client", None), mock.patch.object(progress, "_silent_until", 0.0):
-        yield
-        progress.client().close()
+pytestmark = [
+    pytest.mark.services,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("live_redis"),
+]
 
 
 @pytest.fixture

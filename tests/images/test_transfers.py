@@ -3,7 +3,7 @@
 import asyncio
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from unittest import mock
 
@@ -12,27 +12,18 @@ from django.conf import settings as django_settings
 from django.contrib.sessions.models import Session
 from django.test import Client
 
-from images import progress, transfer_access, transfers
+from images import transfer_access, transfers
 from images.models import HostGroup, Job, JobState, User
 from images.relay import ATTENDED_SECONDS, CHUNK_BYTES, Receiver, RelayClosed, Sender
 from tests import factories
 from tests.conftest import closing
 
-pytestmark = [pytest.mark.services, pytest.mark.django_db(transaction=True)]
+pytestmark = [
+    pytest.mark.services,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("live_redis"),
+]
 TOKEN = "t" * 32
-
-
-@pytest.fixture(autouse=True)
-def live_redis(redis_url: str, settings: Any) -> Iterator[None]:
-    settings.REDIS_URL = redis_url
-    with mock.patch.object(progress, "_client", None), mock.patch.object(progress, "_silent_until", 0.0):
-        yield
-        progress.client().close()
-
-
-@pytest.fixture
-def group() -> HostGroup:
-    return HostGroup.objects.create(name="ci")
 
 
 @pytest.fixture

@@ -22,9 +22,7 @@ from images.jobs import job_cancel
 from images.models import Host, Job, JobSecret, JobState, Upload, User
 from tests import factories
 from tests.conftest import free_port
-from tests.engine.freed import on_disk, registered
-from tests.engine.moves import loaded
-from tests.engine.test_build import (
+from tests.engine.builds.building import (
     BASE,
     SLEEP,
     archive,
@@ -32,11 +30,12 @@ from tests.engine.test_build import (
     built,
     content_of,
     log,
-    no_sleepers,  # noqa: F401 - a fixture
     sent,
     sleepers,
     steps,
 )
+from tests.engine.freed import on_disk
+from tests.engine.moves import loaded
 from tests.engine.test_hosts_real import authority, issued
 from tests.engine.test_ssh import host_of
 from tests.engine.workers import bench, wait_for
@@ -52,22 +51,6 @@ TEXT = f"""FROM {BASE}
 RUN --mount=type=secret,id=token md5sum /run/secrets/token > /sum; echo "it is $(cat /run/secrets/token)"
 """
 SUM = "9cc2ae8a1ba7a93da39b46fc1019c481"
-
-
-@pytest.fixture(autouse=True)
-def spool(tmp_path: Path, settings: Any) -> None:
-    settings.SPOOL_DIR = str(tmp_path / "spool")
-
-
-@pytest.fixture
-def host(engine: PrivateEngine) -> Host:
-    loaded(engine, TOOLS)
-    return registered(engine.address)
-
-
-@pytest.fixture
-def person() -> User:
-    return factories.make_user()
 
 
 @pytest.fixture

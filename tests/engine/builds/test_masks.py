@@ -8,13 +8,7 @@ from django.test import Client
 from images.models import AuditEntry, Host, Job, User
 from images.secrets import MASK
 from tests import factories
-from tests.engine.test_build import (
-    BASE,
-    built,
-    host,  # noqa: F401 - a fixture
-    log,
-    spool,  # noqa: F401 - a fixture
-)
+from tests.engine.builds.building import BASE, built, log
 
 pytestmark = [pytest.mark.engine, pytest.mark.django_db(transaction=True)]
 
@@ -74,7 +68,7 @@ def check(job: Job) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("builder", ["buildkit", "classic"])
-def test_build_that_succeeds_shows_no_secret(host: Host, person: User, builder: str) -> None:  # noqa: F811
+def test_build_that_succeeds_shows_no_secret(host: Host, person: User, builder: str) -> None:
     text = f"{HEAD}{STEP}true\n"
     job = built(host, person, dockerfile_text=text, tags=["shop/web:1"], builder=builder)
     assert job.state == "succeeded", job.error_raw
@@ -93,7 +87,7 @@ def test_build_that_succeeds_shows_no_secret(host: Host, person: User, builder: 
 
 @pytest.mark.parametrize("builder", ["buildkit", "classic"])
 @pytest.mark.parametrize("name", FAILURES)
-def test_build_that_fails_shows_no_secret(host: Host, person: User, builder: str, name: str) -> None:  # noqa: F811
+def test_build_that_fails_shows_no_secret(host: Host, person: User, builder: str, name: str) -> None:
     text, code = FAILURES[name]
     job = built(host, person, dockerfile_text=text, tags=["shop/web:1"], builder=builder)
     assert job.state == "failed"
@@ -101,7 +95,7 @@ def test_build_that_fails_shows_no_secret(host: Host, person: User, builder: str
     check(job)
 
 
-def test_who_typed_it_gets_it_back_whole_and_nobody_else(host: Host, person: User) -> None:  # noqa: F811
+def test_who_typed_it_gets_it_back_whole_and_nobody_else(host: Host, person: User) -> None:
     text = f"{HEAD}{STEP}false\n"
     job = built(host, person, dockerfile_text=text)
     client = Client()
