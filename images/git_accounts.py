@@ -9,6 +9,7 @@ from django.db import transaction
 from images import audit
 from images.accounts import account_save, fitting, host_of
 from images.contexts import git
+from images.errors import UserError
 from images.models import GitAccount, User
 
 # Sent where only a token was entered. GitHub asks for this name with tokens of an app and takes any with others, as
@@ -26,6 +27,15 @@ def place_of(url: str) -> str:
     path = path.replace("\0", "\ufffd")  # a null byte is no text to PostgreSQL
     host = parts.netloc.lower().removesuffix(":443")
     return f"{host}/{path}" if path else host
+
+
+def is_address(text: str) -> bool:
+    """Whether it is the address of a repository, as builds take it."""
+    try:
+        git.address_check(text)
+    except UserError:
+        return False
+    return True
 
 
 def account_for(url: str) -> git.Login | None:

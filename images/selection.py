@@ -1,6 +1,6 @@
 """What a selection of copies comes to: bytes freed on each host, and what would free nothing, and why."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -167,6 +167,12 @@ class Selection:
             counts[copy_id] = counts.get(copy_id, 0) + 1
         return [(copy, counts[copy.pk]) for copy in self.copies if counts.get(copy.pk, 0) > 1]
 
+    @cached_property
+    def free_to_go(self) -> "Selection":
+        """Without what stays whoever asks: pinned copies, and those on hosts that are switched off."""
+        out = {copy.pk for copy in (*self.switched_off, *(refused.copy for refused in self.pinned))}
+        return self._without(out) if out else self
+
     def removable(self, *, force: bool) -> "Selection":
         """What a removal would try: allowed, on a host that is on, not pinned, not in use.
 
@@ -176,6 +182,9 @@ class Selection:
         out |= {refused.copy.pk for refused in self.pinned}
         held = [refused for refused in self.in_use if not force or any(map(_is_running, refused.containers))]
         out |= {refused.copy.pk for refused in held}
+        return self._without(out)
+
+    def _without(self, out: Set[int]) -> "Selection":
         return Selection(self.user, [copy for copy in self.copies if copy.pk not in out], is_all=self.is_all)
 
 

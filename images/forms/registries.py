@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from images.forms.accounts import PLAIN, AccountForm, address_field, ca_field, username_field
 from images.forms.base import StyledForm
+from images.git_accounts import is_address
 from images.models import Registry
 from images.references import InvalidReferenceError, parse
 
@@ -78,23 +79,28 @@ class RegistryForm(AccountForm):
 
 
 class TryOutForm(StyledForm):
-    """Which account would be used for a reference."""
+    """Which account would be used for an image, or for a git repository."""
 
-    reference = forms.CharField(
+    name = forms.CharField(
         label=_("Which account would be used for …"),
         max_length=400,
         required=False,
         widget=forms.TextInput(attrs=PLAIN | {"placeholder": "ghcr.io/acme/api:1.4"}),
+        help_text=_("The name of an image, or the https address of a git repository."),
     )
 
-    def clean_reference(self) -> str:
-        text: str = self.cleaned_data["reference"]
-        if text:
-            try:
-                parse(text)
-            except InvalidReferenceError as error:
-                raise ValidationError(
-                    _("This is not an image reference, such as redis:7.4 or ghcr.io/acme/api:1.4."),
-                    code="invalid",
-                ) from error
+    def clean_name(self) -> str:
+        text: str = self.cleaned_data["name"]
+        if not text or is_address(text):
+            return text
+        try:
+            parse(text)
+        except InvalidReferenceError as error:
+            raise ValidationError(
+                _(
+                    "This is neither an image reference, such as redis:7.4 or ghcr.io/acme/api:1.4, nor the https "
+                    "address of a repository."
+                ),
+                code="invalid",
+            ) from error
         return text

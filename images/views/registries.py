@@ -14,6 +14,7 @@ from images import registries as services
 from images.accounts import longest
 from images.errors import UserError
 from images.forms.registries import RegistryForm, TryOutForm
+from images.git_accounts import is_address, place_of
 from images.models import GitAccount, Permission, Registry, User
 from images.views.dialogs import dialog, go_to
 from images.views.requests import SignedInRequest
@@ -36,18 +37,20 @@ def _registry(user: User, pk: int) -> Registry:
 def registry_list(request: SignedInRequest) -> HttpResponse:
     access.access_registries(request.user)
     registries = list(Registry.objects.defer("password", "ca"))
-    form = TryOutForm(request.GET if "reference" in request.GET else None)
+    git_accounts = list(GitAccount.objects.defer("password", "ca"))
+    form = TryOutForm(request.GET if "name" in request.GET else None)
     context: dict[str, Any] = {
         "registries": registries,
-        "git_accounts": GitAccount.objects.defer("password", "ca"),
+        "git_accounts": git_accounts,
         "is_trying": any(registry.checked_at is None for registry in registries),
         "may_edit": access.can_everywhere(request.user, Permission.MANAGE_HOST),
         "form": form,
     }
-    if form.is_valid() and (reference := form.cleaned_data["reference"]):
-        repository = services.full_repository(reference)
-        used = longest(registries, repository)
-        context |= {"repository": repository, "used": used, "asked": True}
+    if form.is_valid() and (name := form.cleaned_data["name"]):
+        is_git = is_address(name)
+        place = place_of(name) if is_git else services.full_repository(name)
+        used = longest(git_accounts, place) if is_git else longest(registries, place)
+        context |= {"place": place, "used": used, "asked": "git" if is_git else "image"}
     return render(request, f"images/registry_list.html{_fragment(request)}", context)
 
 

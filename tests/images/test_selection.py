@@ -7,6 +7,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import strip_tags
 
 from images import selection as selections
 from images.fleet import FleetQuery
@@ -374,3 +375,26 @@ def test_removing_what_is_in_use_takes_the_box_and_says_how_many(
     assert not Job.objects.exists()
     assert client.post("/images/remove/", answer | {"force": "1"}).status_code == 302
     assert Job.objects.get().parameters["force"] is True
+
+
+def test_bar_counts_no_bytes_of_what_stays_whoever_asks(client: Client, runner: Host, vault: Host) -> None:
+    base = factories.make_layer(1000)
+    goes, pinned = copy_of(runner, "a:1", 100, base=base), copy_of(runner, "b:1", 7, base=base)
+    off = copy_of(vault, "c:1", 5_000_000)
+    Pin.objects.create(image=pinned.image, reason="release")
+    Host.objects.filter(pk=vault.pk).update(is_enabled=False)
+    client.force_login(factories.make_admin())
+
+    def bar(*copies: Copy) -> str:
+        ids = ",".join(str(copy.pk) for copy in copies)
+        page = client.post(reverse("images:image-selection"), {"copies": ids}).content.decode()
+        return " ".join(strip_tags(page).split())
+
+    told = bar(goes, pinned, off)
+    assert "removing frees 100 B" in told
+    assert "On 1 host" in told
+    assert "1 of these is pinned and stays" in told
+    assert "All of these stay" not in told
+    told = bar(pinned, off)
+    assert "removing frees 0 B" in told
+    assert "All of these stay" in told
