@@ -62,8 +62,8 @@ class JobContext:
         self._tails: dict[int, deque[tuple[int, int]]] = {}
         self._writing = threading.RLock()  # of log and progress, which the watching thread writes too
         self._unsaved: dict[str, Any] = {}
+        self._unsent: dict[str, Any] = {}
         self._detail: Callable[[], dict[str, Any]] | None = None
-        self._sent_done = -1
         self._saved_at = self._sent_at = self._logged_at = self._told_at = 0.0
         self._beat_at = time.monotonic()
 
@@ -143,21 +143,28 @@ class JobContext:
         item.save(update_fields=["state", "error_code", "error_values", "error_raw", "ended_at"])
 
     def progress(self, done: int, total: int, unit: str = "items") -> None:
-        """Says how far it is; told and written only now and then, and always when all is done."""
+        """Says how far it is; told and written now and then: the last word by who watches beside, or at the end."""
         self.check()
         now = time.monotonic()
         if unit != "steps":  # the next step may take a second or an hour: no rate, no time left
             self._meter.measure(done, now)
-        is_last = 0 < total <= done != self._sent_done
         with self._writing:
             self._unsaved = {"progress_done": done, "progress_total": total, "progress_unit": unit}
-        if is_last or now - self._saved_at >= SAVE_SECONDS:
-            self._save()
-        if is_last or now - self._sent_at >= SEND_SECONDS:
-            self._sent_at, self._sent_done = now, done
             # What has come whole may still be unpacked for minutes: no rate then, and no time left.
             rate = self._meter.rate if done < total or not total else 0.0
-            self._publish(done=done, total=total, unit=unit, rate=rate, left=self._meter.left(done, total))
+            left = self._meter.left(done, total)
+            self._unsent = {"done": done, "total": total, "unit": unit, "rate": rate, "left": left}
+        if now - self._saved_at >= SAVE_SECONDS:
+            self._save()
+        if now - self._sent_at >= SEND_SECONDS:
+            self._send()
+
+    def _send(self) -> None:
+        with self._writing:
+            self._sent_at = time.monotonic()
+            unsent, self._unsent = self._unsent, {}
+        if unsent:
+            self._publish(**unsent)
 
     def draw(self, detail: Callable[[], dict[str, Any]]) -> None:
         """What the page draws, such as layers or steps: asked for whenever progress is written."""
@@ -256,6 +263,8 @@ class JobContext:
             # What is drawn belongs to the operation, which may be changing it just now: then the next time.
             with contextlib.suppress(RuntimeError):
                 self._save()
+        if self._unsent and now - self._sent_at >= SEND_SECONDS:
+            self._send()
 
     def _reason_to_stop(self) -> JobStopped | None:
         found = list(self._mine().values_list("cancel_requested_at", flat=True))

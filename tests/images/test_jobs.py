@@ -20,6 +20,7 @@ from images.models import AuditEntry, Host, ItemState, Job, JobItem, JobLog, Job
 from images.operations import OPERATIONS, Handler, operation
 from tests import factories
 from tests.conftest import closing
+from tests.engine.workers import wait_for
 
 # The watcher of a job is a thread with a connection of its own: it sees only what is committed.
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -315,6 +316,38 @@ def test_progress_of_unknown_total_is_told_now_and_then(register: Register, host
     with mock.patch.object(JobContext, "_publish") as told:
         jobs.job_carry_out(job.pk)
     assert told.call_count < 50
+
+
+def test_progress_that_came_too_fast_to_be_told_is_told_while_the_operation_waits(
+    register: Register, host: Host
+) -> None:
+    with mock.patch.object(JobContext, "_publish") as told:
+
+        def count(context: JobContext) -> dict[str, Any]:
+            for n in range(1, 101):
+                context.progress(n, 100, "bytes")
+            wait_for(lambda: any(call.kwargs.get("done") == 100 for call in told.call_args_list))
+            assert told.call_count < 10
+            return {}
+
+        register(count)
+        job = started(host)
+        jobs.job_carry_out(job.pk)
+    assert reloaded(job).state == JobState.SUCCEEDED, reloaded(job).error_raw
+
+
+def test_progress_that_is_whole_again_and_again_is_told_now_and_then(register: Register, host: Host) -> None:
+    """Of a push each small layer is whole before the next one is named."""
+
+    def count(context: JobContext) -> dict[str, Any]:
+        for n in range(1, 200):
+            context.progress(n, n, "bytes")
+        return {}
+
+    register(count)
+    with mock.patch.object(JobContext, "_publish") as told:
+        jobs.job_carry_out(started(host).pk)
+    assert told.call_count < 10
 
 
 def test_news_of_an_end_says_what_its_numbers_count(host: Host) -> None:
