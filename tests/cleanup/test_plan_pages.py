@@ -16,6 +16,7 @@ from cleanup.models import CleanupSwitch, Plan, PlanState, Run
 from images.models import Host, HostGroup, User
 from tests import factories
 from tests.cleanup import rows
+from tests.cleanup.pages import text_of
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}
@@ -38,10 +39,6 @@ def made(*hosts: Host, removed: int = 2, **fields: Any) -> Plan:
     for host in hosts:
         rows.add_host(plan, host, removed=removed)
     return plan
-
-
-def text_of(client: Client, name: str, *args: Any, **query: Any) -> str:
-    return " ".join(client.get(reverse(f"cleanup:{name}", args=args), query).content.decode().split())
 
 
 def test_preview_names_number_hosts_and_bytes(client: Client, host: Host, other: Host) -> None:

@@ -16,6 +16,7 @@ from cleanup.models import CleanupSwitch, Policy, RunState
 from images.models import Host, HostGroup, User
 from tests import factories
 from tests.cleanup import rows
+from tests.cleanup.pages import text_of
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}
@@ -26,10 +27,6 @@ def signed_in(client: Client, role: str = "maintainer", group: HostGroup | None 
     factories.grant(user, role, group)
     client.force_login(user)
     return user
-
-
-def text_of(client: Client, name: str, *args: Any, **query: Any) -> str:
-    return " ".join(client.get(reverse(f"cleanup:{name}", args=args), query).content.decode().split())
 
 
 def form_data(host: Host, *kinds: str, **data: Any) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from cleanup.models import CleanupSwitch, Run, RunState
 from images.models import Host, HostGroup, ItemState, Job, User
 from tests import factories
 from tests.cleanup import rows
+from tests.cleanup.pages import text_of
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}
@@ -37,10 +38,6 @@ def made(*hosts: Host, state: RunState = RunState.SUCCEEDED, **fields: Any) -> R
     for host in hosts:
         rows.add_host(plan, host, removed=2)
     return rows.make_run(plan, state, **fields)
-
-
-def text_of(client: Client, name: str, *args: Any, **query: Any) -> str:
-    return " ".join(client.get(reverse(f"cleanup:{name}", args=args), query).content.decode().split())
 
 
 def test_list_says_what_each_run_promised_and_freed(client: Client, host: Host) -> None:

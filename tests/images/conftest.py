@@ -37,3 +37,15 @@ def admin(client: Client) -> User:
 def admin_client(client: Client) -> Client:
     client.force_login(factories.make_admin())
     return client
+
+
+@pytest.fixture
+def runner(group: HostGroup) -> Host:
+    """In the group, beside `host`."""
+    return factories.make_host("runner", groups=(group,))
+
+
+@pytest.fixture
+def vault() -> Host:
+    """In no group."""
+    return factories.make_host("vault")

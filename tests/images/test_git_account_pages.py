@@ -6,6 +6,7 @@ from django.test import Client
 from images.forms.git_accounts import GitAccountForm
 from images.models import AuditEntry, GitAccount, HostGroup, Job, User
 from tests import factories
+from tests.images.pages import text_of
 from tests.images.test_host_pages import pems
 
 pytestmark = pytest.mark.django_db
@@ -17,12 +18,6 @@ HOST = "git.example.com"
 @pytest.fixture
 def account() -> GitAccount:
     return GitAccount.objects.create(name="Ours", prefix=HOST, username="robot", password=SECRET)
-
-
-def text_of(client: Client, url: str) -> str:
-    response = client.get(url)
-    assert response.status_code == 200
-    return response.content.decode()
 
 
 @pytest.mark.parametrize(

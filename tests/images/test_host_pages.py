@@ -15,6 +15,7 @@ from django.utils import timezone
 from images import addresses
 from images.models import Host, HostCheck, HostGroup, HostState, Job, JobState, Role, User
 from tests import factories
+from tests.images.pages import text_of
 
 pytestmark = pytest.mark.django_db
 
@@ -46,12 +47,6 @@ def group_admin(client: Client, group: HostGroup) -> User:
     factories.grant(user, "admin", group)
     client.force_login(user)
     return user
-
-
-def text_of(client: Client, url: str, **headers: str) -> str:
-    response = client.get(url, headers=headers)
-    assert response.status_code == 200
-    return response.content.decode()
 
 
 class TestList:

@@ -40,16 +40,6 @@ SECRETS = ("hunter2", "letmein", "abc123", "s3cr3t")
 
 
 @pytest.fixture
-def runner(group: HostGroup) -> Host:
-    return factories.make_host("runner", groups=(group,))
-
-
-@pytest.fixture
-def vault() -> Host:
-    return factories.make_host("vault")
-
-
-@pytest.fixture
 def layers() -> tuple[Layer, Layer]:
     base, top = factories.make_layer(3000), factories.make_layer(1000)
     Layer.objects.filter(pk=top.pk).update(created_by="COPY app /srv")

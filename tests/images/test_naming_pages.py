@@ -5,6 +5,7 @@ from django.test import Client
 
 from images.models import Copy, Host, HostGroup, Job, Registry, User
 from tests import factories
+from tests.images.pages import text_of
 
 pytestmark = pytest.mark.django_db
 
@@ -20,12 +21,6 @@ def operator(client: Client, group: HostGroup) -> User:
     factories.grant(user, "operator", group)
     client.force_login(user)
     return user
-
-
-def text_of(client: Client, url: str) -> str:
-    response = client.get(url)
-    assert response.status_code == 200
-    return response.content.decode()
 
 
 @pytest.mark.parametrize("kind", ["tag", "push"])

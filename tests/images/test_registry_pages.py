@@ -7,6 +7,7 @@ from images import registries
 from images.forms.registries import RegistryForm, normal_prefix
 from images.models import AuditEntry, GitAccount, HostGroup, Registry, User
 from tests import factories
+from tests.images.pages import text_of
 from tests.images.test_host_pages import pems
 
 pytestmark = pytest.mark.django_db
@@ -19,12 +20,6 @@ def registry() -> Registry:
     return Registry.objects.create(
         name="Ours", prefix="registry.example.com:5000", username="robot", password=SECRET
     )
-
-
-def text_of(client: Client, url: str) -> str:
-    response = client.get(url)
-    assert response.status_code == 200
-    return response.content.decode()
 
 
 @pytest.mark.parametrize(

@@ -21,16 +21,6 @@ EVERYTHING = FleetQuery()
 
 
 @pytest.fixture
-def runner(group: HostGroup) -> Host:
-    return factories.make_host("runner", groups=(group,))
-
-
-@pytest.fixture
-def vault() -> Host:
-    return factories.make_host("vault")
-
-
-@pytest.fixture
 def ada(group: HostGroup) -> User:
     """Maintains the group, sees nothing else."""
     user = factories.make_user("ada")
