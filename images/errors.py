@@ -33,6 +33,10 @@ class Explanation:
     remedy: str
     raw: str = ""
 
+    @property
+    def in_one_line(self) -> str:
+        return " ".join(filter(None, (self.what, self.cause, self.remedy)))
+
 
 def explain(code: str, values: dict[str, str] | None = None, raw: str = "") -> Explanation:
     """The sentences for a stored error; an unknown code still says something true."""

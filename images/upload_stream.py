@@ -159,8 +159,7 @@ async def _pieces(receive: Receive) -> AsyncIterator[bytes]:
 
 def _words(user: User, error: UserError) -> dict[str, Any]:
     with translation.override(user.language or settings.LANGUAGE_CODE):
-        said = explain(error.code, error.values)
-    return {"error": " ".join(filter(None, (said.what, said.cause, said.remedy)))}
+        return {"error": explain(error.code, error.values).in_one_line}
 
 
 async def _in_thread(

@@ -88,7 +88,7 @@ BUILDS: dict[str, Problem] = {
     "context_too_large": Problem(
         _("The context is larger than %(limit)s."),
         _("It holds what a build does not need, such as data, logs, or the history in .git."),
-        _("Send a smaller folder. Who runs Drydock can raise CONTEXT_LIMIT_BYTES."),
+        _("Leave that out. Who runs Drydock can raise CONTEXT_LIMIT_BYTES."),
     ),
     "context_too_many": Problem(
         _("The context has more than %(limit)s files."),

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from images import access, hadolint
 from images.contexts.archive import MOST_TEXT_BYTES
 from images.contexts.git import FETCH_SECONDS
+from images.contexts.members import too_large
 from images.dockerfiles import secret_ids
 from images.errors import UserError, explain
 from images.forms.base import row_number
@@ -41,7 +42,10 @@ def build_new(request: SignedInRequest) -> HttpResponse:
     initial = _initial(request)
     sent = (request.POST, request.FILES) if request.method == "POST" else (None, None)
     form = BuildForm(*sent, user=request.user, initial=initial)
-    context: dict[str, Any] = {"form": form, "limit_bytes": settings.CONTEXT_LIMIT_BYTES}
+    limit, refusal = settings.CONTEXT_LIMIT_BYTES, too_large(settings.CONTEXT_LIMIT_BYTES)
+    context: dict[str, Any] = {
+        "form": form, "limit_bytes": limit, "too_large": explain(refusal.code, refusal.values).in_one_line,
+    }  # fmt: skip
     if form.is_valid():
         try:
             return HttpResponseRedirect(jobs_url(form.start(request.user)))

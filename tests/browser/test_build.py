@@ -6,6 +6,7 @@ import io
 import re
 import tarfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -256,6 +257,62 @@ def test_archive_shows_what_it_holds_and_findings_before_anything_is_built(
     page.get_by_text("The archive can not be read.").wait_for()
     assert page.get_by_role("button", name="Build").is_disabled()
     assert not Job.objects.exists()
+
+
+@pytest.fixture
+def small_limit(live_site: LiveSite) -> Iterator[int]:
+    """The web process takes contexts of 100 kB at most."""
+
+    def restart() -> None:
+        live_site.kill("web")
+        live_site.revive()
+
+    live_site.environment["CONTEXT_LIMIT_BYTES"] = "100000"
+    restart()
+    yield 100_000
+    del live_site.environment["CONTEXT_LIMIT_BYTES"]
+    restart()
+
+
+def test_context_that_is_too_large_is_said_by_page_and_site(
+    page: "Page", live_site: LiveSite, small_limit: int, tmp_path: Path
+) -> None:
+    factories.make_admin("root")
+    factories.make_host("build-1")
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web" / "data").write_bytes(bytes(2 * small_limit))
+    with tarfile.open(tmp_path / "packed.tar.gz", "w:gz") as packed:
+        packed.add(tmp_path / "web", "web")
+    (tmp_path / "plain.tar").write_bytes(bytes(small_limit + 1))
+    sign_in(page, "root")
+    page.goto("/builds/new/")
+    said = page.locator("#upload [role=alert]")
+
+    def is_said() -> None:
+        said.filter(
+            has_text="The context is larger than 0.0001 GB. It holds what a build does not"
+        ).wait_for()
+        said.filter(has_text="Leave that out.").wait_for()
+        assert page.get_by_role("button", name="Build").is_disabled()
+
+    page.get_by_label("A folder").check()
+    page.locator("#tree").set_input_files(tmp_path / "web")
+    is_said()
+    page.get_by_label("An archive").check()
+    page.locator("#archive").set_input_files(tmp_path / "plain.tar")
+    is_said()
+    page.get_by_label("A git repository").check()
+    page.get_by_label("An archive").check()
+    said.wait_for(state="detached")
+    with page.expect_response("**/builds/uploads/*") as unpacked_here:
+        page.locator("#archive").set_input_files(tmp_path / "packed.tar.gz")
+    is_said()
+    assert unpacked_here.value.status == 422
+    page.evaluate("document.getElementById('build-form').dataset.limit = 1e12")  # a page of before the limit
+    with page.expect_response("**/builds/uploads/*") as refused:
+        page.locator("#archive").set_input_files(tmp_path / "plain.tar")
+    is_said()
+    assert refused.value.status == 413
 
 
 def resident(pid: int, name: str) -> int:
