@@ -6,7 +6,6 @@ Bytes go to the spool in pieces of a megabyte: the browser is not asked for more
 
 import asyncio
 import contextlib
-import errno
 import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
@@ -66,7 +65,10 @@ async def _take(user: User, scope: Message, receive: Receive) -> tuple[int, dict
     limit = settings.CONTEXT_LIMIT_BYTES
     if length.isdigit() and int(length) > limit:
         return 413, _words(user, too_large(limit))
-    upload = await _in_thread(_begin, user, readable(query.get("name", [""])[0]))
+    try:
+        upload = await _in_thread(_begin, user, readable(query.get("name", [""])[0]))
+    except UserError as error:
+        return 507, _words(user, error)
     try:
         size = await _store(upload, receive, limit)
         upload = await _in_thread(_closing, uploads.upload_end, upload, size, pool=_looking)
@@ -98,7 +100,7 @@ def _begin(user: User, name: str) -> Upload:
         return upload
     except OSError as error:
         logger.warning("The spool can not be written: %s", error)
-        raise Refused(507) from error
+        raise UserError("upload_failed", raw=str(error)) from error
 
 
 def _closing(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -124,12 +126,7 @@ async def _store(upload: Upload, receive: Receive, limit: int) -> int:
                 await _in_thread(_write, file, piece)
     except OSError as error:
         logger.warning("Upload %s could not be stored: %s", upload.pk, error)
-        code = (
-            "upload_failed"
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
-            else "upload_cut"
-        )
-        raise UserError(code, raw=str(error)) from error
+        raise UserError("upload_failed", raw=str(error)) from error
     return size
 
 

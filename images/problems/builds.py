@@ -118,7 +118,6 @@ BUILDS: dict[str, Problem] = {
         _("What is sent is kept for a day."),
         _("Send them again."),
     ),
-    "upload_cut": Problem(_("The files did not arrive completely."), "", _("Send them again.")),
     "upload_failed": Problem(
         _("What was sent could not be stored."),
         _("The disk of the web server is full, or its spool folder can not be written."),

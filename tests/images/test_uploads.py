@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import resource
 import tarfile
 import threading
 import uuid
@@ -149,6 +150,32 @@ def test_archive_that_can_not_be_read_is_refused_in_words(builder: User, spool: 
     assert status == 422
     assert answer["error"].startswith("The archive can not be read.")
     assert Upload.objects.get().state == "refused"
+    assert list(spool.iterdir()) == []
+
+
+def test_spool_that_can_not_be_written_is_said(builder: User, spool: Path) -> None:
+    spool.write_text("a file where its folder should be")
+    status, answer = put(headers_of(sender(builder)), context("Dockerfile"))
+    assert status == 507
+    assert answer["error"].startswith(
+        "What was sent could not be stored. The disk of the web server is full, or"
+    )
+    assert not Upload.objects.exists()
+
+
+def test_file_that_may_not_grow_is_said(builder: User, spool: Path) -> None:
+    """The kernel's limit of a process, for a disk that is full: the same place fails in the same way."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    headers = headers_of(sender(builder))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000_000, before[1]))
+    try:
+        piece = {"type": "http.request", "body": bytes(20_000_000), "more_body": True}
+        status, answer = put(headers, [piece] * 4)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert status == 507
+    assert answer["error"].startswith("What was sent could not be stored.")
+    assert not Upload.objects.exists()
     assert list(spool.iterdir()) == []
 
 
