@@ -49,6 +49,34 @@ def test_what_goes_wrong_over_https_is_told_apart(
     assert refusal(f"{repositories.url}/shop.git")[0] == "git_tls"
 
 
+def test_repository_that_is_too_large_is_said(
+    repositories: GitServer, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is packed small is found when it is unpacked, what is not while it comes."""
+    repositories.make("packed", {"Dockerfile": "FROM scratch\n", "zeros": "0" * 2_000_000})
+    settings.CONTEXT_LIMIT_BYTES = 1_000_000
+    assert refusal(f"{repositories.url}/packed.git") == ("context_too_large", {"limit": "0.001 GB"})
+    settings.CONTEXT_LIMIT_BYTES = 1000
+    monkeypatch.setattr("images.contexts.git.SIZE_EVERY_SECONDS", 0.0)
+    with (
+        pytest.raises(UserError) as refused,
+        fetched(f"{repositories.url}/packed.git", "", *[lambda *_: None] * 2),
+    ):
+        pass  # no file of it is asked for
+    assert refused.value.code == "context_too_large"
+
+
+def test_machine_that_hangs_meets_a_deadline(hung_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("images.contexts.git.FETCH_SECONDS", 1.0)
+    url = f"https://127.0.0.1:{hung_port}/shop.git"
+    assert refusal(url) == ("git_timeout", {"url": url, "seconds": "1"})
+
+
+def test_worker_without_git_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert refusal("https://git.example.com/shop.git")[0] == "git_no_program"
+
+
 def test_submodules_come_at_the_commit_that_is_named(repositories: GitServer) -> None:
     deep = repositories.make("deep", {"deep.txt": "deep"})
     library = repositories.make("library", {"lib.txt": "then"}, {"inner/deep": ("../deep.git", deep)})
