@@ -179,7 +179,7 @@ IMAGES: dict[str, Problem] = {
     "archive_empty": Problem(_("The file is empty."), "", _("Choose the archive that `docker save` wrote.")),
     "archive_unknown": Problem(
         _("This file is no archive of images."),
-        _("It does not begin as a tar archive does, plain or packed with gzip or zstd."),
+        _("It does not begin as a tar archive does, plain or packed with gzip, bzip2, xz or zstd."),
         _("Choose a file that `docker save` wrote."),
     ),
     "archive_not_images": Problem(

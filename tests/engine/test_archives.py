@@ -1,7 +1,9 @@
 """Saving to and loading from a browser, through the running site, on a real engine."""
 
+import bz2
 import contextlib
 import gzip
+import lzma
 import os
 import threading
 import time
@@ -129,12 +131,14 @@ def test_several_images_go_into_one_archive_and_share_their_layers(
     assert job.parameters["file"].endswith(".tar")
 
 
-@pytest.mark.parametrize("packing", ["gzip", "zstd", "zstd of several frames"])
+@pytest.mark.parametrize("packing", ["gzip", "bzip2", "xz", "zstd", "zstd of several frames"])
 def test_packed_archives_are_taken(engine: PrivateEngine, host: Host, ada: Person, packing: str) -> None:
     content = archive(API, WEB)
     compress = zstandard.ZstdCompressor().compress
     packed = {
         "gzip": lambda: gzip.compress(content),
+        "bzip2": lambda: bz2.compress(content),
+        "xz": lambda: lzma.compress(content, preset=0),
         "zstd": lambda: compress(content),
         "zstd of several frames": lambda: compress(content[:700_000]) + compress(content[700_000:]),
     }[packing]()

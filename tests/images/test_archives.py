@@ -1,5 +1,6 @@
 """What a file is packed with, from its first bytes."""
 
+import bz2
 import gzip
 import io
 import lzma
@@ -42,7 +43,7 @@ def test_zstd_is_unpacked_and_others_are_left_to_the_engine(size: int) -> None:
     assert b"".join(archives.opened(in_pieces(packed, size))) == TAR
     two = zstandard.ZstdCompressor().compress(TAR[:600]) + zstandard.ZstdCompressor().compress(TAR[600:])
     assert b"".join(archives.opened(in_pieces(two, size))) == TAR
-    for left in (gzip.compress(TAR), lzma.compress(TAR)):
+    for left in (gzip.compress(TAR), bz2.compress(TAR), lzma.compress(TAR)):
         assert b"".join(archives.opened(in_pieces(left, size))) == left
 
 
