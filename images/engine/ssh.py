@@ -281,6 +281,8 @@ def _knock(parts: SshAddress, address: str, seconds: float) -> None:
 
     try:
         with socket.create_connection((parts.host, parts.port), seconds) as connection:
+            # Web servers, engines among them, say nothing until they are spoken to.
+            connection.sendall(b"SSH-2.0-Drydock\r\n")
             greeting = connection.recv(255)
     except socket.gaierror as error:
         raise UserError("host_unknown_name", address=address, raw=str(error)) from error
@@ -292,7 +294,7 @@ def _knock(parts: SshAddress, address: str, seconds: float) -> None:
         ) from error
     except OSError as error:
         raise UserError("host_ssh_failed", address=address, raw=str(error)) from error
-    if b"SSH-" not in greeting:
+    if not any(line.startswith(b"SSH-") for line in greeting.splitlines()):
         raise UserError("host_not_ssh", address=address, raw=greeting.decode(errors="replace"))
 
 

@@ -28,6 +28,7 @@ from tests import factories
 from tests.conftest import free_port
 from tests.engine.test_sync import APP, BASE
 from tests.engine.workers import Bench, wait_for
+from tests.hub import running_hub
 from tests.sshd import PrivateSshd
 
 pytestmark = [pytest.mark.engine, pytest.mark.ssh, pytest.mark.django_db(transaction=True)]
@@ -307,6 +308,8 @@ def test_check_says_what_answers_there(sshd: PrivateSshd, hung_port: int, make_e
     assert code(f"ssh://root@127.0.0.1:{free_port()}") == "host_ssh_refused"
     assert code("ssh://root@no-such-name.invalid") == "host_unknown_name"
     assert code(f"ssh://root@127.0.0.1:{hung_port}") == "host_ssh_timeout"
+    with running_hub() as registry:
+        assert code(f"ssh://root@{registry.host}") == "host_not_ssh"
 
 
 # Watching, cutting, and what is left
