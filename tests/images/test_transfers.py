@@ -393,6 +393,40 @@ def test_upload_that_is_given_up_before_a_worker_took_it_ends_the_job(ada: User,
     assert closed.value.code == "transfer_abandoned"
 
 
+def test_upload_that_hangs_is_given_up_and_the_worker_told(ada: User, group: HostGroup) -> None:
+    job = make_job("load", ada, group)
+    request = Request(ada, job, "PUT")
+    request._body = []
+    with mock.patch.object(transfers, "STALL_SECONDS", 0.3):
+        request.run()
+    assert (request.status, json.loads(request.content)) == (409, {"code": "transfer_stalled"})
+    with pytest.raises(RelayClosed) as closed:
+        Receiver(job.pk).take()
+    assert closed.value.code == "transfer_stalled"
+
+
+def test_download_that_is_paused_for_too_long_is_given_up(ada: User, group: HostGroup) -> None:
+    job = make_job("save", ada, group)
+    request = Request(ada, job)
+    sender = Sender(job.pk)
+    sender.send(b"half")
+    send = request.send
+
+    async def paused(message: Any) -> None:
+        await send(message)
+        if message["type"] == "http.response.body":
+            await request.has_left.wait()
+
+    request.send = paused  # type: ignore[method-assign]
+    with mock.patch.object(transfers, "STALL_SECONDS", 0.3):
+        request.run()
+    assert (request.content, request.is_whole) == (b"half", False)
+    with pytest.raises(RelayClosed) as closed:
+        sender.until_taken()
+    assert closed.value.code == "transfer_stalled"
+    sender.close()
+
+
 def test_redis_that_is_away_is_a_status(ada: User, group: HostGroup, settings: Any) -> None:
     job = make_job("save", ada, group)
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
