@@ -53,6 +53,17 @@ def test_step_that_reaches_no_package_source_is_said(host: Host, person: User, b
     assert "packages.example.invalid" in job.error_values["line"]
 
 
+@pytest.mark.parametrize("builder", ["buildkit", "classic"])
+def test_step_that_the_engine_itself_can_not_carry_out_is_said(
+    host: Host, person: User, builder: str
+) -> None:
+    text = f"FROM {BASE}\nWORKDIR /bin/busybox/below-a-file\nRUN true\n"
+    job = built(host, person, dockerfile_text=text, builder=builder)
+    assert (job.state, job.error_code) == (JobState.FAILED, "build_failed"), (job.error_code, job.error_raw)
+    assert job.error_values["step"] == "WORKDIR /bin/busybox/below-a-file"
+    assert "not a directory" in job.error_raw
+
+
 def test_flag_that_the_engine_is_too_old_for_is_no_fault_of_the_dockerfile(host: Host, person: User) -> None:
     job = built(host, person, dockerfile_text=f"FROM {BASE}\nCOPY --link --from={BASE} /bin/sh /x\n")
     if host.engine_version >= "23":
