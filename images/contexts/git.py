@@ -87,8 +87,12 @@ def fetched(
     program = shutil.which("git")
     if program is None:
         raise UserError("git_no_program")
-    Path(settings.SPOOL_DIR).mkdir(mode=0o700, parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="git-", dir=settings.SPOOL_DIR) as name:
+    try:
+        Path(settings.SPOOL_DIR).mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder = tempfile.TemporaryDirectory(prefix="git-", dir=settings.SPOOL_DIR)
+    except OSError as error:
+        raise UserError("git_not_stored", url=url, raw=str(error)) from error
+    with folder as name:
         git = _Git(program, Path(name), check, say, account_for)
         repositories = git.fetch_all(_Source(url, ref))
         yield lambda: chain.from_iterable(git.members(*each) for each in repositories)
@@ -221,7 +225,7 @@ class _Git:
         self, source: _Source, arguments: list[str], seconds: float, more: Mapping[str, str] | None = None
     ) -> str:
         """Runs git to its end; its output. Ends it when `check` raises, the time is over, or it grows too big."""
-        with (self._folder / "output").open("w+b") as output:
+        with self._output(source) as output:
             process = subprocess.Popen(
                 [self._program, "-c", "safe.directory=*", *arguments], env=self._environment | dict(more or {}),
                 cwd=self._folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
@@ -232,10 +236,20 @@ class _Git:
                 if process.poll() is None:
                     _end(process)
             output.seek(0)
-            text = source.hidden(output.read(MOST_OUTPUT).decode(errors="replace").strip())
+            text = source.hidden(output.read(MOST_OUTPUT).decode(errors="replace").strip("\0").strip())
         if process.returncode:
             raise _failure(source, text)
         return text
+
+    def _output(self, source: _Source) -> IO[bytes]:
+        """A file for what git says, with room for its last words where the disk fills up."""
+        try:
+            output = (self._folder / "output").open("w+b")
+            output.write(bytes(4096))
+            output.seek(0)
+        except OSError as error:
+            raise UserError("git_not_stored", url=source.url, raw=str(error)) from error
+        return output
 
     def _wait(self, source: _Source, process: subprocess.Popen[bytes], seconds: float) -> None:
         give_up_at, look_at = time.monotonic() + seconds, 0.0
@@ -302,6 +316,7 @@ def _split(stream: IO[bytes], separator: bytes) -> Iterator[bytes]:
 _TURNED_AWAY = re.compile(r"Authentication failed for 'https://([^/']+)")
 _SIGNED_IN = {"git_refused": "git_account_refused", "git_not_found": "git_account_blind"}
 _SIGNS = (
+    ("git_not_stored", ("no space left on device", "disk quota exceeded")),
     ("git_ref_missing", ("couldn't find remote ref", "not our ref", "upload-pack: not our ref")),
     ("git_refused", ("authentication failed", "could not read username", "could not read password", "error: 403",
                      "error: 401")),
@@ -311,7 +326,6 @@ _SIGNS = (
     ("git_tls", ("certificate verif", "ssl certificate problem", "server certificate")),
     ("git_unreachable", ("could not resolve host", "failed to connect", "connection refused", "timed out",
                          "network is unreachable", "connection reset", "unable to access")),
-    ("disk_full", ("no space left on device",)),
 )  # fmt: skip
 
 

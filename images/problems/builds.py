@@ -199,6 +199,11 @@ BUILDS: dict[str, Problem] = {
         _("The name is misspelt, the machine is down, or a firewall is in between."),
         _("Check the address, or send the files as an archive."),
     ),
+    "git_not_stored": Problem(
+        _("What was fetched from %(url)s could not be stored."),
+        _("The disk of the machine of Drydock's workers is full, or its spool folder can not be written."),
+        _("Ask who runs Drydock; SPOOL_DIR names the folder."),
+    ),
     "git_timeout": Problem(
         _("%(url)s was not fetched within %(seconds)s seconds."),
         _("The repository is very large, or the machine is slow."),

@@ -72,6 +72,11 @@ def test_machine_that_hangs_meets_a_deadline(hung_port: int, monkeypatch: pytest
     assert refusal(url) == ("git_timeout", {"url": url, "seconds": "1"})
 
 
+def test_spool_that_can_not_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "spool").write_text("a file where its folder should be")
+    assert refusal("https://git.example.com/shop.git")[0] == "git_not_stored"
+
+
 def test_worker_without_git_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     assert refusal("https://git.example.com/shop.git")[0] == "git_no_program"

@@ -1,5 +1,6 @@
 """What builds are sent: archives, git repositories, .dockerignore."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from images.errors import UserError
 from images.jobs import job_carry_out
 from images.models import GitAccount, Host, Job, JobState, User
 from tests import factories
+from tests.conftest import run
 from tests.engine.builds.building import archive, built, content_of, log, sent
 from tests.git_server import GitServer
 from tests.registry import USERNAME
@@ -135,3 +137,19 @@ def test_git_address_that_is_not_https_or_holds_a_password_is_refused(host: Host
 def test_git_machine_that_is_not_there_is_said(host: Host, person: User) -> None:
     assert built(host, person, git_url="https://127.0.0.1:9/x.git").error_code == "git_unreachable"
     assert built(host, person, git_url="https://machine.invalid/x.git").error_code == "git_unreachable"
+
+
+def test_full_disk_of_the_workers_is_not_said_of_the_host(
+    host: Host, person: User, repositories: GitServer, tmp_path: Path, settings: Any
+) -> None:
+    # Text that nothing packs to less than the disk has.
+    repositories.make("shop", {"Dockerfile": "FROM scratch\n", "noise": os.urandom(3_000_000).hex()})
+    small = tmp_path / "small"
+    small.mkdir()
+    run("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(small))
+    try:
+        settings.SPOOL_DIR = str(small)
+        job = built(host, person, git_url=f"{repositories.url}/shop.git")
+    finally:
+        run("umount", str(small))
+    assert (job.state, job.error_code) == (JobState.FAILED, "git_not_stored"), job.error_raw
