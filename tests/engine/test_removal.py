@@ -52,6 +52,26 @@ def test_image_of_a_container_stays_with_all_its_references(
     assert tags(connected, ids["a:1"]) == ["a:1", "b:1"]
 
 
+def test_name_that_moves_in_the_very_moment_it_is_taken_away_is_said_aloud(
+    engine: PrivateEngine, connected: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with engine.client() as api:
+        ids = demo.load(api, Image(["a:1", "b:1"], [BASE])) | demo.load(api, Image(["other:1"], [TOOLS]))
+    request = removing._request_removal
+
+    def overtaken(engine_: Engine, name: str, *, force: bool) -> Any:
+        with engine.client() as api:
+            api.tag(ids["other:1"], "a", "1", force=True)
+            api.remove_image("other:1")
+        return request(engine_, name, force=force)
+
+    monkeypatch.setattr(removing, "_request_removal", overtaken)
+    outcome = removed(connected, ids["a:1"], "a:1", "b:1")
+    assert (outcome.state, outcome.code) == (ItemState.FAILED, "untag_removed")
+    assert outcome.values == {"image": ids["other:1"], "reference": "a:1"}
+    assert tags(connected, ids["a:1"]) == ["b:1"], "nothing more was taken away"
+
+
 @pytest.mark.parametrize("start", [True, False])
 def test_container_that_came_meanwhile_is_refused_by_the_engine_and_tags_come_back(
     engine: PrivateEngine, connected: Engine, start: bool
