@@ -9,6 +9,7 @@ from typing import Any
 from django.db.models import QuerySet
 
 from images import access, job_queue
+from images.errors import UserError
 from images.job_queue import Place
 from images.jobs import job_cancel
 from images.models import Job, JobState, User
@@ -132,6 +133,6 @@ def batch_cancel(*, by: User, batch: Batch) -> int:
     return len(jobs)
 
 
-def batch_retry(*, by: User, batch: Batch) -> list[Job]:
-    """Starts those that did not succeed anew, as a batch of their own."""
+def batch_retry(*, by: User, batch: Batch) -> tuple[list[Job], list[UserError]]:
+    """Starts those that did not succeed anew, as a batch of their own; and why some could not be."""
     return jobs_retry(by=by, jobs=batch.repeatable)

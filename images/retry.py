@@ -103,13 +103,15 @@ def _same(by: User, job: Job) -> Job:
     )
 
 
-def jobs_retry(*, by: User, jobs: Iterable[Job]) -> list[Job]:
-    """Starts those of the jobs anew that did not succeed, as one batch; one that can not be is left out."""
-    batch, started = uuid.uuid4(), []
+def jobs_retry(*, by: User, jobs: Iterable[Job]) -> tuple[list[Job], list[UserError]]:
+    """Starts those of the jobs anew that did not succeed, as one batch; and why others could not be."""
+    batch = uuid.uuid4()
+    started: list[Job] = []
+    refused: list[UserError] = []
     for job in jobs:
         if job.state in NOT_DONE:
             try:
                 started.append(job_retry(by=by, job=job, batch=batch))
-            except UserError:
-                continue
-    return started
+            except UserError as error:
+                refused.append(error)
+    return started, refused

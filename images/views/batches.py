@@ -14,6 +14,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from images import batches, notices
 from images.batches import Batch
+from images.errors import UserError, explain
 from images.views.dialogs import dialog, go_to
 from images.views.jobs import jobs_url
 from images.views.requests import SignedInRequest
@@ -60,13 +61,27 @@ def batch_retry(request: SignedInRequest, *, key: uuid.UUID) -> HttpResponse:
     batch = _access_batch(request, key, to_change=True)
     url = reverse("images:batch-detail", args=[key])
     if request.method == "POST":
-        if started := batches.batch_retry(by=request.user, batch=batch):
+        started, refused = batches.batch_retry(by=request.user, batch=batch)
+        _say_refused(request, refused)
+        if started:
             return go_to(request, jobs_url(started))
-        messages.info(request, _("There was nothing left that you may try again."))
+        if not refused:
+            messages.info(request, _("There was nothing left that you may try again."))
         return go_to(request, url)
     jobs = [f"{job.host}: {job.subject}" if batch.is_mixed else f"{job.host}" for job in batch.repeatable]
     text = _("Those that did not succeed are started anew, the others stay as they are:")
     return dialog(request, title=_("Try again?"), submit=_("Try again"), text=text, points=jobs, back=url)
+
+
+def _say_refused(request: SignedInRequest, refused: list[UserError]) -> None:
+    """How many were not started again, and each reason once."""
+    if not refused:
+        return
+    text = ngettext(
+        "%(n)s job could not be started again.", "%(n)s jobs could not be started again.", len(refused)
+    )
+    reasons = dict.fromkeys(explain(error.code, error.values).in_one_line for error in refused)
+    messages.error(request, " ".join([text % {"n": len(refused)}, *reasons]))
 
 
 @require_safe

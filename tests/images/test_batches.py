@@ -113,6 +113,30 @@ def test_cancel_ends_all_that_are_open(client: Client, ada: User, jobs: list[Job
     assert jobs[0].cancel_requested_at is None
 
 
+def test_retry_says_what_could_not_be_started_again_and_why(
+    client: Client, ada: User, hosts: list[Host]
+) -> None:
+    batch, gone = uuid.uuid4(), str(uuid.uuid4())
+    factories.grant(ada, "admin")
+
+    def failed(host: Host, **parameters: Any) -> Job:
+        return Job.objects.create(
+            kind="build", host=host, created_by=ada, batch=batch, state="failed", subject="a:1",
+            parameters={"tags": ["a:1"], **parameters},
+        )  # fmt: skip
+
+    jobs = [failed(host, context="upload", upload=gone) for host in hosts[:2]]
+    client.force_login(ada)
+    text = client.post(f"/jobs/batches/{batch}/retry/", follow=True).content.decode()
+    assert not Job.objects.filter(retry_of__in=jobs).exists()
+    assert "2 jobs could not be started again. The files that were sent for this build are not there any" in text
+    assert "nothing left" not in text
+    typed = failed(hosts[2], context="typed", dockerfile_text="FROM scratch")
+    text = client.post(f"/jobs/batches/{batch}/retry/", follow=True).content.decode()
+    assert [job.retry_of for job in Job.objects.filter(retry_of__isnull=False)] == [typed]
+    assert "2 jobs could not be started again" in text
+
+
 def test_retry_starts_those_that_failed_as_a_batch_of_their_own(
     client: Client, ada: User, jobs: list[Job]
 ) -> None:
