@@ -45,8 +45,15 @@ def test_page_switches_a_host_off_and_on_and_the_log_says_who(
     assert "This host is switched off." not in page(client, host)
     switch(client, host, "")
     assert Host.objects.filter(is_enabled=False).exists()
+    # What its watcher and the tick have not taken back yet.
+    now = timezone.now()
+    lease = now + timedelta(seconds=20)
+    Host.objects.update(watcher_lease_until=lease, watched_since=now, use_known_since=now)
     shown = page(client, host)
     assert "This host is switched off." in shown
+    assert "not followed while it is switched off" in shown
+    assert "without a gap" not in shown
+    assert "without a break" not in shown
     assert 'name="is_enabled" value="on"' in shown
     assert reverse("images:host-refresh", args=[host.pk]) not in shown
     assert "runner is switched off: Drydock does nothing there." in str(
