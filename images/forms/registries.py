@@ -81,7 +81,7 @@ class RegistryForm(AccountForm):
 class TryOutForm(StyledForm):
     """Which account would be used for an image, or for a git repository."""
 
-    name = forms.CharField(
+    used_for = forms.CharField(
         label=_("Which account would be used for …"),
         max_length=400,
         required=False,
@@ -89,8 +89,8 @@ class TryOutForm(StyledForm):
         help_text=_("The name of an image, or the https address of a git repository."),
     )
 
-    def clean_name(self) -> str:
-        text: str = self.cleaned_data["name"]
+    def clean_used_for(self) -> str:
+        text: str = self.cleaned_data["used_for"]
         if not text or is_address(text):
             return text
         try:

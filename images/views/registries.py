@@ -38,7 +38,7 @@ def registry_list(request: SignedInRequest) -> HttpResponse:
     access.access_registries(request.user)
     registries = list(Registry.objects.defer("password", "ca"))
     git_accounts = list(GitAccount.objects.defer("password", "ca"))
-    form = TryOutForm(request.GET if "name" in request.GET else None)
+    form = TryOutForm(request.GET if "used_for" in request.GET else None)
     context: dict[str, Any] = {
         "registries": registries,
         "git_accounts": git_accounts,
@@ -46,7 +46,7 @@ def registry_list(request: SignedInRequest) -> HttpResponse:
         "may_edit": access.can_everywhere(request.user, Permission.MANAGE_HOST),
         "form": form,
     }
-    if form.is_valid() and (name := form.cleaned_data["name"]):
+    if form.is_valid() and (name := form.cleaned_data["used_for"]):
         is_git = is_address(name)
         place = place_of(name) if is_git else services.full_repository(name)
         used = longest(git_accounts, place) if is_git else longest(registries, place)

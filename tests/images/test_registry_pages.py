@@ -186,27 +186,27 @@ class TestWhichAccount:
         self, client: Client, admin: User, reference: str, prefix: str
     ) -> None:
         response = client.get(
-            "/registries/", {"name": reference}, headers={"HX-Request": "true", "HX-Target": "answer"}
+            "/registries/", {"used_for": reference}, headers={"HX-Request": "true", "HX-Target": "answer"}
         )
         text = response.content.decode()
         assert f"for {prefix}</strong>" in text
         assert "<table" not in text
 
     def test_none_is_said(self, client: Client, admin: User) -> None:
-        assert "without an account" in text_of(client, "/registries/?name=quay.io/acme/api")
+        assert "without an account" in text_of(client, "/registries/?used_for=quay.io/acme/api")
 
     def test_address_of_a_repository_is_asked_of_the_git_accounts(self, client: Client, admin: User) -> None:
         Registry.objects.create(name="for images", prefix="git.example.com")
         for prefix in ("git.example.com", "git.example.com/acme"):
             GitAccount.objects.create(name=f"git at {prefix}", prefix=prefix, password=SECRET)
-        text = text_of(client, "/registries/?name=https://git.example.com/acme/api.git")
+        text = text_of(client, "/registries/?used_for=https://git.example.com/acme/api.git")
         assert "git at git.example.com/acme</strong>: git.example.com/acme/api begins with" in text
-        text = text_of(client, "/registries/?name=https://example.org/acme/api.git")
+        text = text_of(client, "/registries/?used_for=https://example.org/acme/api.git")
         assert "example.org/acme/api is fetched without an account" in text
 
     @pytest.mark.parametrize("address", ["https://me:hush@git.example.com/x", "https://[x", "https://"])
     def test_address_that_builds_refuse_is_no_name(self, client: Client, admin: User, address: str) -> None:
-        assert "neither an image reference" in text_of(client, f"/registries/?name={address}")
+        assert "neither an image reference" in text_of(client, f"/registries/?used_for={address}")
 
     def test_what_is_no_reference_is_said(self, client: Client, admin: User) -> None:
-        assert "neither an image reference" in text_of(client, "/registries/?name=Not A Name")
+        assert "neither an image reference" in text_of(client, "/registries/?used_for=Not A Name")
