@@ -5,6 +5,24 @@ document.addEventListener("htmx:configRequest", (event) => {
   event.detail.headers["X-CSRFToken"] = document.querySelector("meta[name=csrf-token]").content;
 });
 
+// A double click starts one job and not two: for a moment the same form is not sent again, unless it was refused.
+const sent = new WeakSet();
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (form.method !== "post") return;
+  if (sent.has(form)) {
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    return;
+  }
+  sent.add(form);
+  setTimeout(() => sent.delete(form), 1000);
+}, true);
+document.addEventListener("htmx:afterRequest", (event) => {
+  const { elt, xhr } = event.detail;
+  if (!["HX-Redirect", "HX-Refresh"].some((name) => xhr.getResponseHeader(name))) sent.delete(elt);
+});
+
 // A fragment that holds a <dialog data-open> is shown as a modal as soon as it arrives.
 document.addEventListener("htmx:load", (event) => {
   const dialog = event.target.matches?.("dialog[data-open]") ? event.target : event.target.querySelector?.("dialog[data-open]");

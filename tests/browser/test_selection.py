@@ -1,11 +1,12 @@
 """Choosing in the list with a mouse: across pages, all that match, groups that unfold, and IDs to paste."""
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 
 from images.fleet import PAGE_SIZE
-from images.models import Copy, Host, Job
+from images.models import Copy, Host, HostGroup, Job
 from tests import factories
 from tests.browser.plugin import LiveSite, sign_in
 
@@ -56,6 +57,32 @@ def test_all_that_match_are_chosen_and_removed(page: "Page") -> None:
     page.wait_for_url("**/jobs/**")
     [job] = Job.objects.all()
     assert sorted(job.items.values_list("name", flat=True)) == [f"shop/app{n:03}:1" for n in range(10)]
+
+
+@pytest.mark.parametrize("is_dialog", [True, False])
+def test_double_click_starts_one_removal(page: "Page", is_dialog: bool) -> None:
+    if is_dialog:
+        page.get_by_label("Select shop/app000:1 on prod-1").check()
+        chosen(page, 1)
+        page.locator("#selection").get_by_role("button", name="Remove…").click()
+    else:
+        page.goto(f"/images/remove/?copy={Copy.objects.get(repository='shop/app000').pk}")
+    page.get_by_role("button", name="Remove 1 image").dblclick()
+    page.wait_for_url("**/jobs/*/")
+    assert Job.objects.count() == 1
+
+
+def test_form_that_was_refused_is_sent_again(page: "Page") -> None:
+    HostGroup.objects.get_or_create(name="production")
+    page.goto("/groups/")
+    page.get_by_role("link", name="Add a group").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Name").fill("production")
+    dialog.get_by_role("button", name=re.compile("Add|Save")).click()
+    dialog.get_by_text("There is a group of this name already.").wait_for()
+    dialog.get_by_label("Name").fill("ci")
+    dialog.get_by_role("button", name=re.compile("Add|Save")).click()
+    page.locator("main table").get_by_role("link", name="ci", exact=True).wait_for()
 
 
 def test_group_unfolds_to_its_copies(page: "Page") -> None:

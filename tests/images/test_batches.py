@@ -129,7 +129,9 @@ def test_retry_says_what_could_not_be_started_again_and_why(
     client.force_login(ada)
     text = client.post(f"/jobs/batches/{batch}/retry/", follow=True).content.decode()
     assert not Job.objects.filter(retry_of__in=jobs).exists()
-    assert "2 jobs could not be started again. The files that were sent for this build are not there any" in text
+    assert (
+        "2 jobs could not be started again. The files that were sent for this build are not there any" in text
+    )
     assert "nothing left" not in text
     typed = failed(hosts[2], context="typed", dockerfile_text="FROM scratch")
     text = client.post(f"/jobs/batches/{batch}/retry/", follow=True).content.decode()
