@@ -7,7 +7,8 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import connection, transaction
 from django.db.models import Q
@@ -30,6 +31,8 @@ logger = logging.getLogger(__name__)
 READERS = 4  # on overlay2 more readers only get in each other's way; the containerd store gains from a few
 BATCH = 100  # contents written at once: a first sync shows its images while it runs
 BATCHES_AHEAD = 1  # read while another is written
+CACHE_EVERY = timedelta(minutes=30)
+"""A build of somebody else that fails leaves layers in the cache, and neither an event nor another list."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,8 @@ class SyncResult:
 def sync(
     host: Host, engine: Engine, *, keep_alive: Callable[[], None] = lambda: None, refresh: bool = False
 ) -> SyncResult:
-    """Makes the rows of a host match its engine. An unchanged host costs one image and one container list.
+    """Makes the rows of a host match its engine. An unchanged host costs one image and one container list,
+    and once in CACHE_EVERY the question for its build cache.
 
     `keep_alive` is called after every batch of a long sync. `refresh` looks at everything again.
     Raises UserError host_* when the engine can not be reached or refuses to list.
@@ -57,6 +61,9 @@ def sync(
     keep_alive()
     digest = _digest(summaries, containers)
     if not refresh and _is_unchanged(host, digest, started):
+        if _cache_is_due(host, started):
+            cache_refresh(host, engine)
+        publish(host)
         return SyncResult(is_unchanged=True)
     fresh = [summary for summary in summaries if _needs_content(host, summary, known_ids)]
     with ThreadPoolExecutor(1, "cache") as beside:
@@ -114,7 +121,6 @@ def _is_unchanged(host: Host, digest: str, started: datetime) -> bool:
         return False
     used = Copy.objects.filter(host=host, container_count__gt=0)
     used.update(last_used_at=started)
-    publish(host)
     return True
 
 
@@ -252,20 +258,30 @@ def _finish(host: Host, started: datetime) -> None:
     Host.objects.filter(pk=host.pk).update(synced_at=started)
 
 
+def cache_unsure(host: Host) -> None:
+    """A build that came to no image may have filled the cache: the next sync asks, whatever the lists say."""
+    Host.objects.filter(pk=host.pk).update(cache_asked_at=None)
+
+
+def _cache_is_due(host: Host, now: datetime) -> bool:
+    old = Q(cache_asked_at=None) | Q(cache_asked_at__lt=now - CACHE_EVERY)
+    return Host.objects.filter(old, pk=host.pk).exists()
+
+
 def cache_refresh(host: Host, engine: Engine) -> None:
     """Asks for BuildKit's cache, which can hold layers back; not quick on engines before API 1.42."""
     _cache_write(host, lambda: read.cache_use(engine))
 
 
 def _cache_write(host: Host, ask: Callable[[], CacheUse]) -> None:
-    try:
+    told: dict[str, Any] = {"cache_asked_at": timezone.now()}
+    # Podman has no cache, and an engine in trouble has said so elsewhere.
+    with contextlib.suppress(APIError):
         use = ask()
-    except APIError:
-        return  # Podman has none, and an engine in trouble has said so elsewhere.
-    host.build_cache_bytes, host.build_cache_holds_layers = use.total_bytes, use.holds_layers
-    Host.objects.filter(pk=host.pk).update(
-        build_cache_bytes=use.total_bytes, build_cache_holds_layers=use.holds_layers
-    )
+        told |= {"build_cache_bytes": use.total_bytes, "build_cache_holds_layers": use.holds_layers}
+    for name, value in told.items():
+        setattr(host, name, value)
+    Host.objects.filter(pk=host.pk).update(**told)
 
 
 def recount(host: Host) -> None:

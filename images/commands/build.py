@@ -21,7 +21,7 @@ from images.engine.transfer import Layers, pull
 from images.errors import UserError
 from images.git_accounts import account_for
 from images.job_context import JobContext
-from images.jobs import job_start
+from images.jobs import job_start, wake
 from images.models import Copy, Host, Job, Permission, Registry, Upload, User
 from images.operations import operation
 from images.references import InvalidReferenceError, parse
@@ -127,6 +127,10 @@ def carry_out(context: JobContext) -> dict[str, Any]:
                 raise UserError("build_dockerfile_missing")
             pulled = _bases_pull(context, steps, found.dockerfile_text)
             _build(context, steps, members, found, secrets, pulls=parameters["pull"] and not pulled)
+    except Exception:
+        inventory.cache_unsure(host)
+        wake("images.tasks.sync_host", host.pk, queue="quick")
+        raise
     finally:
         # Whatever ended it, no step is under way any more.
         steps.close(is_built=bool(steps.image_id) and steps.failed is None and context.stop is None)

@@ -122,6 +122,7 @@ class Host(models.Model):
     is_estimate = models.BooleanField(default=False)  # bytes above are estimates (containerd store, Podman)
     build_cache_bytes = models.PositiveBigIntegerField(default=0)
     build_cache_holds_layers = models.BooleanField(default=False)  # then freed bytes are said as "up to"
+    cache_asked_at = models.DateTimeField(null=True)  # None: what is known of the build cache may be wrong
 
     # The watcher that holds this host's event stream.
     watcher = models.CharField(max_length=100, blank=True, default="")

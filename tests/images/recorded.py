@@ -52,6 +52,7 @@ class RecordedApi:
         return path
 
     def _result(self, path: str, **_: Any) -> dict[str, Any]:
+        self.asked.append("cache")
         return {"BuildCache": self.cache}
 
     def add(

@@ -216,6 +216,29 @@ def test_cache_that_holds_layers_is_noted(host: Host, api: RecordedApi) -> None:
     assert (host.build_cache_holds_layers, host.build_cache_bytes) == (True, 5)
 
 
+def test_cache_that_fills_while_the_lists_stay_the_same_is_noticed(host: Host, api: RecordedApi) -> None:
+    """What a failed build leaves there is in no list, and no event tells of it."""
+    api.add(1, "app:1")
+    sync(host, api)
+    api.cache = [{"Size": 10, "Shared": True}]
+    assert sync(host, api).is_unchanged
+    assert not Host.objects.get().build_cache_holds_layers, "asked a moment ago"
+    Host.objects.update(cache_asked_at=timezone.now() - inventory.CACHE_EVERY - timedelta(seconds=1))
+    assert sync(host, api).is_unchanged
+    assert api.asked == ["images", "containers", "cache"]
+    assert Host.objects.get().build_cache_holds_layers
+    assert sync(host, api).is_unchanged
+    assert api.asked == ["images", "containers"], "the answer is fresh again"
+
+
+def test_cache_of_an_unsure_host_is_asked_by_the_next_sync(host: Host, api: RecordedApi) -> None:
+    api.add(1, "app:1")
+    sync(host, api)
+    inventory.cache_unsure(host)
+    sync(host, api)
+    assert "cache" in api.asked
+
+
 def test_engine_that_refuses_to_list_is_said_in_words(host: Host, api: RecordedApi) -> None:
     api.refuses = "500 store is broken"
     with pytest.raises(UserError) as caught:

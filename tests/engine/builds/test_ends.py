@@ -10,7 +10,7 @@ import pytest
 from django.utils import timezone
 
 from config.demo.engines import PrivateEngine
-from images import jobs
+from images import hosts, jobs
 from images.commands.build import build_start
 from images.engine import quiet
 from images.jobs import job_cancel, job_carry_out
@@ -70,6 +70,29 @@ def test_cancel_ends_the_build_in_the_engine(
         wait_for(lambda: not api.containers(all=True), 15)
     after = built(host, person, dockerfile_text=f"FROM {BASE}\nRUN echo again\n", builder=builder)
     assert after.state == JobState.SUCCEEDED, after.error_raw
+
+
+@pytest.mark.usefixtures("no_sleepers")
+@pytest.mark.parametrize("end", ["failed", "cancelled"])
+def test_what_a_build_without_an_image_leaves_in_the_cache_is_known(
+    host: Host, person: User, end: str
+) -> None:
+    """Its layers hold those of the base back, so that a promise is "up to"; no list and no event tells of it."""
+    hosts.host_sync(host.pk)
+    host.refresh_from_db()
+    assert not host.build_cache_holds_layers
+    first = f"FROM {BASE}\nRUN echo kept > /kept\n"
+    if end == "failed":
+        job = built(host, person, dockerfile_text=f"{first}RUN false\n", builder="buildkit")
+    else:
+        text = first + SLEEP.splitlines()[1] + "\n"
+        with asleep(host, person, text=text, builder="buildkit") as job:
+            job_cancel(by=person, job=job)
+        wait_for(lambda: not sleepers(), 15)
+    assert job.state == end
+    hosts.host_sync(host.pk)
+    host.refresh_from_db()
+    assert host.build_cache_holds_layers
 
 
 @pytest.mark.usefixtures("no_sleepers")
