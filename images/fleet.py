@@ -7,6 +7,8 @@ Made for 200,000 copies, so nothing here walks through all of them when it can s
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
+from itertools import product
+from string import hexdigits
 from typing import Any
 
 from django.db import connection
@@ -29,8 +31,8 @@ from django.db.models import (
 from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
-from images.models import Container, Copy, Host, Pin, Reference, User
-from images.reference_filter import images_labelled, references_matching
+from images.models import Container, Copy, Host, Image, Pin, Reference, User
+from images.reference_filter import images_labelled, images_told, references_matching
 from images.remote_tags import mark_newer
 from images.search_index import SEARCH_TABLE
 
@@ -91,6 +93,11 @@ class FleetQuery:
     @property
     def words(self) -> list[str]:
         return self.q.lower().split()
+
+    @property
+    def is_short_search(self) -> bool:
+        """Whether the words are looked for only where names, tags and IDs begin."""
+        return bool(self.words) and all(len(word) < INDEXED_LENGTH and word.isascii() for word in self.words)
 
     @property
     def is_filtered(self) -> bool:
@@ -193,15 +200,24 @@ def _by_reference(copies: QuerySet[Copy], references: QuerySet[Reference]) -> Qu
 def _by_label(copies: QuerySet[Copy], label: str) -> QuerySet[Copy]:
     """The text that the search looks through holds labels as key=value: it narrows down what is looked at."""
     text = (label if "=" in label else f"{label}=").lower()
-    return _by_words(copies, [text]).filter(image__in=images_labelled(label).values("pk"))
+    return _by_image(_by_words(copies, [text]), images_labelled(label))
+
+
+def _by_image(copies: QuerySet[Copy], images: QuerySet[Image]) -> QuerySet[Copy]:
+    return copies.filter(image__in=images.values("pk"))
 
 
 def _by_words(copies: QuerySet[Copy], words: Sequence[str]) -> QuerySet[Copy]:
-    """Every word must occur. Short words alone match the beginning of a repository or a tag."""
+    """Every word must occur. Short words alone match the beginning of a repository, a tag or an ID."""
     long = [word for word in words if len(word) >= INDEXED_LENGTH]
     if words and not long:
         for word in words:
-            copies = _beginning(copies, word)
+            # Names and IDs are ASCII: any other word, such as most of Chinese, can only be part of a label.
+            copies = (
+                _beginning(copies, word)
+                if word.isascii()
+                else _by_image(copies, images_told(_spellings(word)))
+            )
         return copies
     if long and connection.vendor == "sqlite":
         copies = _by_index(copies, long)
@@ -213,23 +229,37 @@ def _by_words(copies: QuerySet[Copy], words: Sequence[str]) -> QuerySet[Copy]:
 
 def _beginning(copies: QuerySet[Copy], word: str) -> QuerySet[Copy]:
     """Rare ones are looked up first, as in `_measured`: SQLite would fetch and sort a quarter of the fleet for "gh"."""
-    begins = _begins("repository", word) | _begins("tag", word)
+    begins = _begins(word)
     if connection.vendor != "sqlite":
         return copies.filter(begins)
     if Copy.objects.filter(begins).order_by()[: RARE + 1].count() <= RARE:
         return copies.filter(pk__in=Copy.objects.filter(begins).order_by().values("pk"))
     walked = {
         f"walked_{column}": Func(F(column), template="+%(expressions)s", output_field=CharField())
-        for column in ("repository", "tag")
+        for column in ("repository", "tag", "engine_id")
     }
-    return copies.alias(**walked).filter(_begins("walked_repository", word) | _begins("walked_tag", word))
+    return copies.alias(**walked).filter(_begins(word, "walked_"))
 
 
-def _begins(column: str, word: str) -> Q:
+def _begins(word: str, prefix: str = "") -> Q:
+    """Tags may have capitals, so each spelling is a beginning of its own: no index knows both."""
+    begins = Q()
+    for spelling in _spellings(word):
+        begins |= _between(f"{prefix}repository", spelling) | _between(f"{prefix}tag", spelling)
+    if all(sign in hexdigits for sign in word):
+        begins |= _between(f"{prefix}engine_id", f"sha256:{word}")
+    return begins
+
+
+def _spellings(word: str) -> set[str]:
+    return {"".join(letters) for letters in product(*({sign, sign.upper()} for sign in word))}
+
+
+def _between(column: str, begin: str) -> Q:
     if connection.vendor == "sqlite":
         # LIKE uses no index here; a range does.
-        return Q(**{f"{column}__gte": word, f"{column}__lt": word + "\U0010ffff"})
-    return Q(**{f"{column}__startswith": word})
+        return Q(**{f"{column}__gte": begin, f"{column}__lt": begin + "\U0010ffff"})
+    return Q(**{f"{column}__startswith": begin})
 
 
 def _by_index(copies: QuerySet[Copy], words: Sequence[str]) -> QuerySet[Copy]:

@@ -1,9 +1,13 @@
 """The filters of `docker image ls` that look at names and labels: as that command means them, in the database."""
 
+import json
 import re
+from collections.abc import Collection
 
-from django.db.models import Q, QuerySet
+from django.db import connection
+from django.db.models import Q, QuerySet, TextField
 from django.db.models.fields.json import KeyTransform
+from django.db.models.functions import Cast
 
 from images.models import Copy, Image, Reference, User
 
@@ -79,6 +83,16 @@ def images_labelled(label: str) -> QuerySet[Image]:
     if not equals:
         return Image.objects.filter(labels__has_key=key).order_by()
     return Image.objects.alias(told=KeyTransform(key, "labels")).filter(told=value).order_by()
+
+
+def images_told(words: Collection[str]) -> QuerySet[Image]:
+    """Those with one of these words, exactly so, anywhere in their labels."""
+    # SQLite holds JSON with all but ASCII escaped.
+    parts = words if connection.vendor != "sqlite" else [json.dumps(word)[1:-1] for word in words]
+    told = Q()
+    for part in parts:
+        told |= Q(text__contains=part)
+    return Image.objects.alias(text=Cast("labels", TextField())).filter(told).order_by()
 
 
 def images_named(user: User, text: str, host: int | None = None) -> list[Image]:

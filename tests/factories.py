@@ -108,7 +108,8 @@ def make_copy(
         "is_latest": any(name.endswith(":latest") for name in tags),
     }
     copy = Copy(host=host, image=image, **(defaults | fields))
-    copy.search_text = " ".join([*names, copy.engine_id]).lower()
+    labels = [f"{key}={value}" for key, value in image.labels.items()]
+    copy.search_text = " ".join([*names, copy.engine_id, *labels]).lower()
     copy.save()
     for name in names:
         repo, _, rest = name.partition("@") if "@" in name else name.rpartition(":")

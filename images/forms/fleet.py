@@ -4,10 +4,12 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.http import QueryDict
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from images import access
+from images.errors import UserError
 from images.fleet import SORTS, FleetQuery
 from images.forms.base import StyledForm
 from images.models import Host, HostGroup, Permission, User
@@ -81,6 +83,7 @@ class FleetForm(StyledForm):
     page = forms.IntegerField(required=False, min_value=1, max_value=10**6, widget=forms.HiddenInput)
 
     MAIN = ("q", "host", "group", "use", "by")
+    ARRANGING = frozenset({"by", "sort", "page"})  # these choose no copies
     MORE = (
         "repository", "registry", "reference", "label", "before", "since", "latest", "older", "newer", "larger",
         "smaller", "idle",
@@ -150,6 +153,21 @@ class FleetForm(StyledForm):
             data["latest"] = data["latest"] == "yes"
         return FleetQuery(sort=sort.removeprefix("-"), is_descending=sort.startswith("-"), **data)
 
+    def strict_query(self) -> FleetQuery:
+        """For what acts on all that match: without a filter that nobody understood, more would match than was meant.
+
+        Raises UserError filter_invalid.
+        """
+        query = self.query()
+        wrong = [
+            f"{self.fields[name].label or name}: {error}"
+            for name, errors in self.errors.items() if name not in self.ARRANGING
+            for error in errors
+        ]  # fmt: skip
+        if wrong:
+            raise UserError("filter_invalid", errors=" ".join(wrong))
+        return query
+
     @property
     def problems(self) -> list[str]:
         """The errors of fields that the page does not draw, and of those folded away."""
@@ -167,3 +185,8 @@ class FleetForm(StyledForm):
     def has_more(self) -> bool:
         """Whether one of the folded filters is set, so that they are shown unfolded."""
         return any(self.data.get(name) for name in (*self.MORE, "intermediate", "behind", "digests"))
+
+
+def all_that_match(user: User, address: str) -> FleetQuery:
+    """The query behind the list's address ("?q=acme&host=3"). Raises UserError filter_invalid."""
+    return FleetForm(QueryDict(address.removeprefix("?")), user=user).strict_query()

@@ -6,7 +6,6 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.http import QueryDict
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
@@ -16,7 +15,7 @@ from images.commands.load import load_start
 from images.commands.save import save_start
 from images.errors import Text
 from images.forms.commands import BudgetForm, CommandForm, allowed_hosts, command
-from images.forms.fleet import FleetForm
+from images.forms.fleet import all_that_match
 from images.models import Copy, Job, Permission, User
 from images.moving import MOST_COPIES, archive_bytes
 from images.selection import selection_of
@@ -46,10 +45,13 @@ class CopiesForm(CommandForm):
 
     @classmethod
     def initial_of(cls, address: Mapping[str, Any], user: User) -> dict[str, Any]:
-        """`?copies=3,4` or `?copy=3`, or `?all=1&query=...` for all that match the fleet's address."""
+        """`?copies=3,4` or `?copy=3`, or `?all=1&query=...` for all that match the fleet's address.
+
+        Raises UserError filter_invalid.
+        """
         initial = super().initial_of(address, user)
         if address.get("all"):
-            query = FleetForm(QueryDict(str(address.get("query", "")).removeprefix("?")), user=user).query()
+            query = all_that_match(user, str(address.get("query", "")))
             found = [copy.pk for copy in selection_of(user, [], query).copies]
             return initial | {"copies": ",".join(map(str, found))}
         return initial | {"copies": address.get("copies") or address.get("copy") or ""}

@@ -37,6 +37,11 @@ IMAGES: dict[str, Problem] = {
         _("Containers use all of them."),
         _("Remove the containers first, or tick the box for those of stopped containers and press again."),
     ),
+    "filter_invalid": Problem(
+        _("Which images are meant is not clear: %(errors)s"),
+        _("A filter of the address is not valid, or names what is gone or what you may not see."),
+        _("Mend the filters above the list, or clear them."),
+    ),
     "removal_empty": Problem(_("None of these images is there any more."), "", _("Reload the list.")),
     "image_changed": Problem(
         _("Its references changed since this was asked for."),

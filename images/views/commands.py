@@ -1,5 +1,7 @@
 """Docker's image commands: each is a form in a dialog, and starts one job per host."""
 
+from typing import Any
+
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponse
 from django.urls import reverse
@@ -20,10 +22,15 @@ from images.views.requests import SignedInRequest
 def command(request: SignedInRequest, kind: str) -> HttpResponse:
     if kind not in COMMANDS:
         raise Http404
-    form_class, error = COMMANDS[kind], None
+    form_class = COMMANDS[kind]
+    initial: dict[str, Any] = {}
+    error: UserError | None = None
     if not access.can_anywhere(request.user, form_class.permission):
         raise PermissionDenied
-    initial = form_class.initial_of(request.GET.dict(), request.user)
+    try:
+        initial = form_class.initial_of(request.GET.dict(), request.user)
+    except UserError as unclear:
+        error = unclear
     form = form_class(request.POST if request.method == "POST" else None, user=request.user, initial=initial)
     if form.is_valid():
         try:

@@ -2,16 +2,17 @@
 
 from typing import Any
 
-from django.http import Http404, HttpResponse, QueryDict
+from django.http import Http404, HttpResponse, HttpResponseBadRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
 
 from images import fleet, fleet_export
+from images.errors import UserError, explain
 from images.fleet import FleetQuery
 from images.forms.base import row_numbers
-from images.forms.fleet import FleetForm
+from images.forms.fleet import FleetForm, all_that_match
 from images.models import Host, User
 from images.selection import Selection, selection_of
 from images.views.requests import SignedInRequest
@@ -48,20 +49,23 @@ def _pictures(user: User, query: FleetQuery) -> list[Host]:
 @require_POST
 def image_selection(request: SignedInRequest) -> HttpResponse:
     """What the selected copies free, host by host."""
-    selection = selected(request)
-    return render(
-        request, "images/_selection.html", {"selection": selection, "query": request.POST.get("query", "")}
-    )
+    context: dict[str, Any] = {"query": request.POST.get("query", "")}
+    try:
+        context["selection"] = selected(request)
+    except UserError as error:
+        context["error"] = explain(error.code, error.values)
+    return render(request, "images/_selection.html", context)
 
 
 def selected(request: SignedInRequest) -> Selection:
-    """The selection that a form or the script sent: ids, or all that match the list's address."""
+    """The selection that a form or the script sent: ids, or all that match the list's address.
+
+    Raises UserError filter_invalid.
+    """
     ids = row_numbers(_sent_ids(request))
     query = None
     if request.POST.get("all"):
-        query = FleetForm(
-            QueryDict(request.POST.get("query", "").removeprefix("?")), user=request.user
-        ).query()
+        query = all_that_match(request.user, request.POST.get("query", ""))
     return selection_of(request.user, ids, query)
 
 
@@ -71,11 +75,18 @@ def _sent_ids(request: SignedInRequest) -> list[str]:
 
 @require_GET
 def image_export(request: SignedInRequest, format: str) -> HttpResponseBase:  # noqa: A002 - named by the URL
-    """All copies that match, streamed: CSV, JSON, or engine IDs alone as `docker images -q` prints them."""
+    """All copies that match, streamed: CSV, JSON, or engine IDs alone as `docker images -q` prints them.
+
+    A filter that is not understood is refused in words: a file with too much in it looks like a right one.
+    """
     if format not in fleet_export.FORMATS:
         raise Http404
     export = fleet_export.FORMATS[format]
-    query = FleetForm(request.GET, user=request.user).query()
+    try:
+        query = FleetForm(request.GET, user=request.user).strict_query()
+    except UserError as error:
+        text = f"{explain(error.code, error.values).in_one_line}\n"
+        return HttpResponseBadRequest(text, content_type="text/plain; charset=utf-8")
     headers = {"Content-Disposition": f'attachment; filename="images-{timezone.now():%Y-%m-%d}.{format}"'}
     lines = export.lines(request.user, query)
     return streamed(request, lines, content_type=export.content_type, headers=headers)

@@ -29,7 +29,10 @@ def image_remove(request: SignedInRequest) -> HttpResponse:
     """
     if not access.can_anywhere(request.user, Permission.REMOVE):
         raise PermissionDenied
-    selection = selected(request) if request.method == "POST" else _of_address(request)
+    try:
+        selection = selected(request) if request.method == "POST" else _of_address(request)
+    except UserError as error:
+        return _question(request, selection_of(request.user, [], None), error)
     if not request.POST.get("confirm"):
         return _question(request, selection)
     if request.POST.get("seen") != references_mark(selection.ids):

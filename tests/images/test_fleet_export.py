@@ -188,8 +188,24 @@ def test_export_is_all_pages_in_the_order_of_the_list(client: Client, vera: User
 
 
 @pytest.mark.parametrize("kind", ["csv", "json", "txt"])
-def test_wrong_filters_are_left_out_as_on_the_page(client: Client, vera: User, api: Copy, kind: str) -> None:
-    assert api.short_id in body_of(client, kind, host="junk", older="-4", sort="nonsense", by="zzz")
+def test_what_arranges_the_page_is_no_matter_to_an_export(
+    client: Client, vera: User, api: Copy, kind: str
+) -> None:
+    assert api.short_id in body_of(client, kind, sort="nonsense", by="zzz", page="junk")
+
+
+@pytest.mark.parametrize("kind", ["csv", "json", "txt"])
+@pytest.mark.parametrize(
+    "wrong", [{"host": "junk"}, {"host": "987654"}, {"older": "-4"}, {"reference": "[a"}, {"use": "zzz"}]
+)
+def test_filter_that_is_not_understood_is_refused_in_words(
+    client: Client, vera: User, api: Copy, kind: str, wrong: dict[str, str]
+) -> None:
+    """A file with everything in it would look like the one that was asked for."""
+    response = client.get(reverse("images:image-export", args=[kind]), wrong)
+    assert (response.status_code, response["Content-Type"]) == (400, "text/plain; charset=utf-8")
+    assert response.content.decode().startswith("Which images are meant is not clear:")
+    assert api.short_id not in response.content.decode()
 
 
 def test_copies_of_invisible_hosts_are_left_out(client: Client, api: Copy, group: HostGroup) -> None:

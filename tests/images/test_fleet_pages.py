@@ -9,6 +9,7 @@ from django.urls import reverse
 from images import fleet
 from images.models import AuditEntry, Copy, HostGroup
 from tests import factories
+from tests.images.pages import text_of
 
 pytestmark = pytest.mark.django_db
 LIST = "/images/"
@@ -222,3 +223,13 @@ def test_removal_asks_again_when_a_copy_gained_a_reference_meanwhile(client: Cli
     response = client.post(url, asked | {"confirm": "1", "seen": seen})
     assert b"Its references changed since this was asked for." in response.content
     assert not Job.objects.exists()
+
+
+@pytest.mark.parametrize(("q", "is_said"), [("zq", True), ("z q", True), ("zqx", False), ("zq zqx", False)])
+def test_where_short_words_are_looked_for_is_said_when_they_find_nothing(
+    client: Client, mine: Copy, q: str, is_said: bool
+) -> None:
+    enter(client, "viewer")
+    page = text_of(client, f"{LIST}?q={q}")
+    assert "No image fits these filters" in page
+    assert ("looked for where names, tags and IDs begin" in page) is is_said

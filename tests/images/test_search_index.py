@@ -171,6 +171,9 @@ def test_postgresql_has_its_trigram_index() -> None:
         ("team=payments", True),
         ("ac", True),  # short words match the beginning of a repository...
         ("1.", True),  # ...or of a tag
+        ("AP", False),
+        ("ab", True),  # ...or of an ID
+        ("ef", False),
         ("me", False),
         ("a 1", True),
         ("acme 4", True),  # beside a longer word a short one may stand anywhere
@@ -179,7 +182,8 @@ def test_postgresql_has_its_trigram_index() -> None:
     ],
 )
 def test_every_word_must_occur(host: Host, found: Any, text: str, finds: bool) -> None:
-    indexed(host, "acme/api:1.4", "acme/api:1.4\nsha256:abcdef\nteam=payments")
+    copy = indexed(host, "acme/api:1.4", "acme/api:1.4\nsha256:abcdef\nteam=payments")
+    Copy.objects.filter(pk=copy.pk).update(engine_id="sha256:abcdef")
     assert found(text) == ({"acme/api:1.4"} if finds else set())
 
 
@@ -221,6 +225,41 @@ def test_short_words_follow_the_beginning_of_the_name(host: Host, found: Any) ->
     assert found("go") == {"go:1", "golang:1", "redis:go-1"}
 
 
+@pytest.mark.parametrize("text", ["rc", "RC", "Rc", "r", "R"])
+def test_short_words_find_tags_in_capitals(host: Host, found: Any, text: str) -> None:
+    for name in ("acme/api:RC-1", "acme/api:Rc-2", "acme/api:rc-3", "acme/api:1-RC"):
+        indexed(host, name)
+    assert found(text) == {"acme/api:RC-1", "acme/api:Rc-2", "acme/api:rc-3"}
+
+
+@pytest.mark.parametrize(
+    ("text", "finds"),
+    [
+        ("支付", {"acme/api:1"}),
+        ("团", {"acme/api:1", "acme/web:1"}),
+        ("支付 ac", {"acme/api:1"}),
+        ("支付 we", set()),
+        ("ärger", {"acme/web:1"}),
+        ("är", {"acme/web:1"}),
+        ("ÄR", {"acme/web:1"}),
+        ("😀", {"acme/web:1"}),
+        ("京", set()),
+    ],
+)
+def test_short_words_of_other_scripts_are_found_in_labels(
+    host: Host, found: Any, text: str, finds: set[str]
+) -> None:
+    """A name can not hold them, and most words of Chinese have two signs."""
+    labelled(host, "acme/api:1", {"团队": "支付"})
+    labelled(host, "acme/web:1", {"团队": "搜索 😀", "mood": "Ärger"})
+    labelled(host, "redis:7", {})
+    assert found(text) == finds
+
+
+def labelled(host: Host, name: str, labels: dict[str, str]) -> None:
+    factories.make_copy(host, name, image=factories.make_image(labels=labels))
+
+
 def test_frequent_words_are_found_another_way_with_the_same_result(
     host: Host, found: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -228,7 +267,8 @@ def test_frequent_words_are_found_another_way_with_the_same_result(
         indexed(host, f"acme/api:{number}")
     indexed(host, "redis:7")
     indexed(host, "odd:1", "50%_acme\\x")
-    expected = {text: found(text) for text in ("acme", "acme/api:3", "acme api", "50%", "%_acme\\")}
+    words = ("acme", "acme/api:3", "acme api", "50%", "%_acme\\", "re", "AC")
+    expected = {text: found(text) for text in words}
     monkeypatch.setattr(fleet, "RARE", 0)
     assert {text: found(text) for text in expected} == expected
     assert len(expected["acme"]) == 7

@@ -278,8 +278,29 @@ def test_all_of_the_address_is_selected(client: Client, ada: User, runner: Host,
     copy_of(runner, "redis:7", 100)
     copy_of(vault, "acme/api:1", 100)
     client.force_login(ada)
-    response = post(client, all="1", query="?q=acme&page=3&sort=nonsense&host=junk", copies="77")
+    response = post(client, all="1", query="?q=acme&page=3&sort=nonsense&by=junk", copies="77")
     assert response.context["selection"].ids == [wanted.pk]
+
+
+@pytest.mark.parametrize("wrong", ["host=junk", "host={vault}", "older=-4", "use=zzz", "reference=[a"])
+def test_all_that_match_is_nothing_where_a_filter_is_not_understood(
+    client: Client, ada: User, runner: Host, vault: Host, wrong: str
+) -> None:
+    """The list passes over such a filter and says so; what acts on all of them must not take more for it."""
+    copy_of(runner, "acme/api:1", 100)
+    client.force_login(ada)
+    query = "?q=acme&" + wrong.format(vault=vault.pk)
+    unclear = "Which images are meant is not clear"
+    page = post(client, all="1", query=query).content.decode()
+    assert unclear in page
+    assert "1 selected" not in page
+    dialog = client.post(reverse("images:image-remove"), {"all": "1", "query": query})
+    assert unclear in dialog.content.decode()
+    assert dialog.context["selection"].ids == []
+    for kind in ("push-several", "pull-several", "save", "copy"):
+        form = client.get(reverse("images:command", args=[kind]), {"all": "1", "query": query})
+        assert unclear in form.content.decode(), kind
+        assert "acme/api" not in form.content.decode(), kind
 
 
 def test_page_says_count_bytes_and_what_frees_nothing(client: Client, ada: User, runner: Host) -> None:
