@@ -1,5 +1,6 @@
 """The filters of the fleet list: the address of the page is their whole state."""
 
+from collections.abc import Collection
 from typing import Any
 
 from django import forms
@@ -159,21 +160,21 @@ class FleetForm(StyledForm):
         Raises UserError filter_invalid.
         """
         query = self.query()
-        wrong = [
-            f"{self.fields[name].label or name}: {error}"
-            for name, errors in self.errors.items() if name not in self.ARRANGING
-            for error in errors
-        ]  # fmt: skip
-        if wrong:
+        if wrong := self._wrong(but=self.ARRANGING):
             raise UserError("filter_invalid", errors=" ".join(wrong))
         return query
 
     @property
     def problems(self) -> list[str]:
         """The errors of fields that the page does not draw, and of those folded away."""
+        return self._wrong(but=self.MAIN)
+
+    def _wrong(self, *, but: Collection[str]) -> list[str]:
         return [
-            str(error) for name, errors in self.errors.items() if name not in self.MAIN for error in errors
-        ]
+            f"{label}: {error}" if (label := self.fields[name].label) else str(error)
+            for name, errors in self.errors.items() if name not in but
+            for error in errors
+        ]  # fmt: skip
 
     def main_fields(self) -> list[Any]:
         return [self[name] for name in self.MAIN]

@@ -59,6 +59,23 @@ def test_all_that_match_are_chosen_and_removed(page: "Page") -> None:
     assert sorted(job.items.values_list("name", flat=True)) == [f"shop/app{n:03}:1" for n in range(10)]
 
 
+def test_all_that_match_a_filter_that_is_not_understood_is_refused_in_words(page: "Page") -> None:
+    page.goto("/images/?sort=name&older=never")
+    page.get_by_label("Select shop/app000:1 on prod-1").check()
+    chosen(page, 1)
+    page.get_by_role("button", name="Select all that match").click()
+    page.locator("#selection").get_by_text("Which images are meant is not clear").wait_for()
+    assert page.locator("#selection").get_by_role("button", name="Remove…").count() == 0
+    page.get_by_text("Export", exact=True).click()
+    page.get_by_role("link", name="CSV").click()
+    page.get_by_text("Which images are meant is not clear").wait_for()
+    assert "/export/" in page.url
+    page.go_back()
+    page.get_by_role("link", name="Clear", exact=True).click()
+    page.get_by_label("Select shop/app052:1 on prod-1").check()
+    chosen(page, 1)
+
+
 @pytest.mark.parametrize("is_dialog", [True, False])
 def test_double_click_starts_one_removal(page: "Page", is_dialog: bool) -> None:
     if is_dialog:

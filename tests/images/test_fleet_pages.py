@@ -233,3 +233,19 @@ def test_where_short_words_are_looked_for_is_said_when_they_find_nothing(
     page = text_of(client, f"{LIST}?q={q}")
     assert "No image fits these filters" in page
     assert ("looked for where names, tags and IDs begin" in page) is is_said
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("older=-4", "left out: Built more than … days ago: Ensure"),
+        ("reference=[a", "left out: Name pattern: This is no pattern"),
+        ("sort=nonsense", "left out: There is no such order"),
+    ],
+)
+def test_filter_that_is_not_understood_is_left_out_and_named(
+    client: Client, mine: Copy, query: str, told: str
+) -> None:
+    enter(client, "viewer")
+    assert told in text_of(client, f"{LIST}?{query}")
+    assert names(client, query) == [mine.name]
