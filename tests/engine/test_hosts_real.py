@@ -3,6 +3,7 @@
 import datetime
 import http.server
 import ipaddress
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -63,6 +64,17 @@ def test_what_is_wrong_is_said_in_words(tmp_path: Path, hung_port: int) -> None:
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(tmp_path / "dead.sock"))
     assert problem(Connection(f"unix://{tmp_path}/dead.sock")) == "host_refused"
+
+
+def test_socket_of_somebody_else_is_said(engine: PrivateEngine) -> None:
+    """Drydock's own processes are in no group that may use it, as in a container without the right group."""
+    os.seteuid(65534)
+    try:
+        assert problem(Connection(engine.address)) == "host_permission"
+    finally:
+        os.seteuid(0)
+    with open_engine(Connection(engine.address)) as reached:
+        assert reached.version
 
 
 def test_what_is_no_engine_is_said() -> None:

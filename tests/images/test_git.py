@@ -49,6 +49,16 @@ def test_what_goes_wrong_over_https_is_told_apart(
     assert refusal(f"{repositories.url}/shop.git")[0] == "git_tls"
 
 
+def test_repository_that_is_broken_where_it_comes_from_is_told_in_gits_words(repositories: GitServer) -> None:
+    repositories.make("shop", {"Dockerfile": "FROM scratch\n"})
+    for stored in (repositories.root / "shop.git" / "objects").glob("*/*"):
+        stored.unlink()
+    with pytest.raises(UserError) as refused:
+        files(f"{repositories.url}/shop.git", "main")
+    assert refused.value.code == "git_failed"
+    assert "fatal" in refused.value.raw
+
+
 def test_repository_that_is_too_large_is_said(
     repositories: GitServer, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
