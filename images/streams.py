@@ -38,6 +38,7 @@ RECHECK_SECONDS = 30.0  # how long somebody who lost a right may still hear of i
 RECHECK_STEP_SECONDS = 0.5  # viewers whose time has come are looked up together
 BLOCK_SECONDS = 2.0  # redis-py gives up on a socket after 5 s
 RETRY_SECONDS = 1.0  # between attempts at a Redis that is away
+CANCEL_SECONDS = 0.5
 QUEUE_LENGTH = 64  # batches a slow viewer may lag behind: 16 s at four batches a second
 MOST_REPLAYED = 5000  # more than that and the page is quicker at fetching its parts again
 MOST_TOPICS = 500
@@ -158,9 +159,12 @@ class Hub:
     async def close(self) -> None:
         for viewer in self.viewers:
             viewer.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        waiting = set(self._tasks)
+        while waiting:
+            # Before Python 3.12 wait_for, by which redis-py sends, loses a cancel that meets its own end.
+            for task in waiting:
+                task.cancel()
+            _, waiting = await asyncio.wait(waiting, timeout=CANCEL_SECONDS)
         await self._redis.aclose()
 
     async def _recheck(self) -> None:

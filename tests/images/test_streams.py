@@ -362,6 +362,33 @@ def test_server_that_stops_ends_its_streams(ada: User) -> None:
     run(test())
 
 
+def test_reader_that_loses_a_cancel_is_told_again(ada: User) -> None:
+    """As asyncio.wait_for does on Python 3.11 where the cancel meets the end of what it waits for."""
+    cookie = cookie_of(ada)
+    lost: list[str] = []
+
+    async def losing(hub: streams.Hub) -> None:
+        hub.position = "0-0"
+        while True:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                if lost:
+                    raise
+                lost.append("once")
+
+    async def test() -> None:
+        with mock.patch.object(streams.Hub, "_read", losing):
+            async with watching(cookie) as stream, asyncio.timeout(5):
+                await asyncio.sleep(0)
+                await streams.close()
+                await stream.until(lambda: stream.is_ended)
+
+    with mock.patch.object(streams, "CANCEL_SECONDS", 0.05):
+        run(test())
+    assert lost
+
+
 def test_viewer_who_left_is_forgotten(ada: User) -> None:
     cookie = cookie_of(ada)
 
