@@ -36,13 +36,21 @@ LEFT_OUT: dict[str, int] = {}
 """Why tests were left out, and how many."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--database", action="store_true", help="only tests that use the database")
+
+
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leaves out what can not run on this machine; says so at the end, and fails where CI is set.
 
     Tests of the running site come last: once it runs, its workers would take the jobs that other tests carry out
     themselves.
     """
+    if config.getoption("--database"):
+        without = [item for item in items if not _uses_database(item)]
+        config.hook.pytest_deselected(items=without)
+        items[:] = [item for item in items if _uses_database(item)]
     items.sort(key=lambda item: "live_site" in getattr(item, "fixturenames", ()))
     kinds = (
         ("engine", engines.why_not),
@@ -61,6 +69,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             LEFT_OUT[f"{mark} tests: {reason}"] = len(marked)
             for item in marked:
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _uses_database(item: pytest.Item) -> bool:
+    fixtures = {"db", "transactional_db"}.intersection(getattr(item, "fixturenames", ()))
+    return bool(fixtures or item.get_closest_marker("django_db"))
 
 
 @pytest.hookimpl(optionalhook=True)

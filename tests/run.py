@@ -72,7 +72,7 @@ def tests() -> Iterator[Outcome]:
         yield Outcome("fast tests on PostgreSQL", not IS_CI, 0, [f"LEFT OUT: {reason}"])
     else:
         with postgres.PrivatePostgres() as server:
-            yield pytest("fast tests on PostgreSQL", *FAST, DATABASE_URL=server.url)
+            yield pytest("fast tests on PostgreSQL", *FAST, "--database", DATABASE_URL=server.url)
     yield pytest("tests with engines and a browser", "-m", "engine or browser", "-n", WAITING)
 
 
