@@ -32,6 +32,7 @@ class Image(models.Model):
     )  # oldest first: created_by, created_at, bytes, makes_layer, comment
     inspect = models.JSONField(default=dict)  # the document, without what is a host's own
     is_partial = models.BooleanField(default=False)  # content incomplete: layers unknown
+    unheld_since = models.DateTimeField(null=True)  # nothing has it any more: see forgetting.images_forget
 
     def __str__(self) -> str:
         return self.content_key[:12]

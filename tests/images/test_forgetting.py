@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from images import audit, forgetting
-from images.models import AuditEntry, Host, Job, JobItem, JobLog
+from images.models import AuditEntry, Container, Host, Image, Job, JobItem, JobLog, Layer, Pin
 from tests import factories
 from tests.cleanup import rows
 
@@ -68,3 +68,57 @@ def test_old_audit_entries_go(settings: Any) -> None:
     AuditEntry.objects.filter(pk=old.pk).update(at=timezone.now() - timedelta(days=401))
     assert forgetting.entries_forget(timezone.now()) == 1
     assert list(AuditEntry.objects.all()) == [young]
+
+
+def forget_images(days: float = 0) -> int:
+    return forgetting.images_forget(timezone.now() + timedelta(days=days))
+
+
+def test_image_that_nothing_has_any_more_goes_after_a_week_with_the_layers_of_its_own(host: Host) -> None:
+    base, top = factories.make_layer(10), factories.make_layer(20)
+    gone = factories.make_copy(host, "gone:1", image=factories.make_image(base, top))
+    kept = factories.make_copy(host, "kept:1", image=factories.make_image(base))
+    assert forget_images() == 0
+    gone.delete()
+    assert [forget_images(days) for days in (0, 6.9, 7.1)] == [0, 0, 1]
+    assert list(Image.objects.all()) == [kept.image]
+    assert list(Layer.objects.all()) == [base]
+    assert list(kept.image.image_layers.values_list("layer", flat=True)) == [base.pk]
+
+
+def test_image_that_came_back_in_between_begins_anew(host: Host) -> None:
+    copy = factories.make_copy(host, "app:1")
+    image = copy.image
+    copy.delete()
+    forget_images()
+    again = factories.make_copy(host, "app:1", image=image)
+    assert forget_images(8) == 0
+    again.delete()
+    assert forget_images(8) == 0, "nothing has had it since now only"
+    assert forget_images(16) == 1
+
+
+@pytest.mark.parametrize("holder", ["container", "pin"])
+def test_image_of_a_container_or_a_pin_stays(host: Host, holder: str) -> None:
+    image = factories.make_image(factories.make_layer(10))
+    if holder == "container":
+        Container.objects.create(host=host, image=image, container_id="c" * 64, name="web")
+    else:
+        Pin.objects.create(image=image, reason="audit")
+    assert [forget_images(days) for days in (0, 8)] == [0, 0]
+    assert Image.objects.get() == image
+
+
+def test_each_tick_looks_at_some_and_in_the_end_at_all() -> None:
+    images = [factories.make_image() for _ in range(7)]
+    parts = range(0, images[-1].pk + 1, 3)
+    with (
+        mock.patch.object(forgetting, "IMAGES_AT_ONCE", 3),
+        mock.patch.object(forgetting, "random") as chance,
+    ):
+        for days in (0, 8):
+            chance.randrange.side_effect = parts
+            gone = [forget_images(days) for _ in parts]
+            assert chance.randrange.call_args == mock.call(0, images[-1].pk + 1, 3)
+    assert max(gone) <= 3
+    assert sum(gone) == 7

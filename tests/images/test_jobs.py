@@ -512,4 +512,5 @@ def test_beat_asks_every_few_seconds_and_every_question_is_asked() -> None:
         "images.hosts.watches_lapse", "images.host_checks.checks_forget", "images.uploads.uploads_forget",
         "images.tasks.sync_due_hosts", "images.registries.registries_retry", "images.remote_tags.tags_ask_due",
         "images.restoring.jobs_owing", "images.forgetting.jobs_forget", "images.forgetting.entries_forget",
+        "images.forgetting.images_forget",
     }  # fmt: skip
