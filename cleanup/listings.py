@@ -21,6 +21,7 @@ from cleanup.models import (
     RunState,
     Survivor,
 )
+from cleanup.promises import Promise
 from images import access
 from images.models import Host, ItemState, Permission, User
 
@@ -42,7 +43,9 @@ def policies_with_runs(user: User, policies: QuerySet[Policy]) -> Sequence[Polic
             last_run_id=Subquery(started.values("id")[:1])
         )
     )
-    runs = Run.objects.in_bulk([policy.last_run_id for policy in found if policy.last_run_id])
+    runs = Run.objects.select_related("plan").in_bulk(
+        [policy.last_run_id for policy in found if policy.last_run_id]
+    )
     for policy in found:
         policy.last_run = runs.get(policy.last_run_id)  # type: ignore[attr-defined]
     return found
@@ -151,11 +154,6 @@ def part_rows(host_plan: HostPlan, part: str, chosen: PlanFilter) -> QuerySet[It
     if part == "removed":
         return chosen.items(host_plan.items.all())
     return chosen.survivors(host_plan.survivors.all())
-
-
-def plan_is_up_to(plan: Plan | None) -> bool:
-    """Whether the build cache of one of its hosts may hold layers back."""
-    return plan is not None and plan.host_plans.filter(is_up_to=True).exists()
 
 
 def removing_hosts(plan: Plan) -> int:
@@ -272,17 +270,31 @@ def run_left_out(user: User, run: Run) -> list[HostPlan]:
 
 
 @dataclass(frozen=True)
-class Unmeasured:
-    """Hosts of a run that ended without anybody having measured what was freed there."""
+class Tally:
+    """What was promised and freed on several hosts, in one run or in several."""
 
+    promise: Promise
+    freed_bytes: int
     hosts: int
-    promised_bytes: int
+    runs: int
 
 
-def run_unmeasured(run: Run) -> Unmeasured:
-    ended = run.host_runs.exclude(state=RunState.RUNNING).filter(freed_bytes=None)
-    sums = ended.aggregate(hosts=Count("id"), promised=Sum("promised_bytes"))
-    return Unmeasured(sums["hosts"], sums["promised"] or 0)
+def _tally(host_runs: QuerySet[HostRun]) -> Tally:
+    sums = host_runs.aggregate(
+        low=Sum("host_plan__promised_bytes"),
+        high=Sum("host_plan__promised_bytes_high"),
+        up_to=Count("pk", filter=Q(host_plan__is_up_to=True)),
+        freed=Sum("freed_bytes"),
+        hosts=Count("host", distinct=True),
+        runs=Count("run", distinct=True),
+    )
+    promise = Promise(sums["low"] or 0, sums["high"] or 0, sums["up_to"] > 0)
+    return Tally(promise, sums["freed"] or 0, sums["hosts"], sums["runs"])
+
+
+def run_unmeasured(run: Run) -> Tally:
+    """The run's hosts on which it ended without anybody having measured what was freed there."""
+    return _tally(run.host_runs.exclude(state=RunState.RUNNING).filter(freed_bytes=None))
 
 
 def run_hidden_count(user: User, run: Run) -> int:
@@ -303,28 +315,22 @@ def run_items(host_run: HostRun, *, state: str = "", text: str = "") -> QuerySet
 
 @dataclass
 class HitRate:
-    """How often a host freed exactly what was promised, over its runs that were measured."""
+    """How often what was freed on a host lay within what was promised, over its runs that were measured."""
 
     measured: int = 0
-    exact: int = 0
-    promised_bytes: int = 0
-    freed_bytes: int = 0
+    kept: int = 0
 
 
 def host_runs_of(host: Host, count: int = 10) -> list[HostRun]:
-    return list(host.host_runs.select_related("run__policy", "run__started_by").order_by("-id")[:count])
+    return list(host.host_runs.select_related("run__policy", "host_plan").order_by("-id")[:count])
 
 
 def host_hit_rate(host: Host) -> HitRate:
     """Undisturbed runs only: where something else changed the host, the promise can not be judged."""
-    rows = host.host_runs.filter(freed_bytes__isnull=False, was_disturbed=False)
-    rate = HitRate()
-    for promised, freed in rows.order_by("-id").values_list("promised_bytes", "freed_bytes")[:100]:
-        rate.measured += 1
-        rate.exact += promised == freed
-        rate.promised_bytes += promised
-        rate.freed_bytes += freed or 0
-    return rate
+    measured = host.host_runs.filter(freed_bytes__isnull=False, was_disturbed=False).order_by("-id")
+    rows = measured.select_related("host_plan")[:100]
+    kept = [row.promise.is_kept(row.freed_bytes) for row in rows if row.freed_bytes is not None]
+    return HitRate(measured=len(kept), kept=sum(kept))
 
 
 @dataclass
@@ -333,9 +339,8 @@ class Overview:
 
     next_policy: Policy | None
     last_run: Run | None
-    promised_bytes: int
-    freed_bytes: int
-    run_count: int
+    measured: Tally  # of the last 30 days: only what was measured can be compared with its promise
+    unmeasured: Tally
     waiting: list[Run]
     running: list[Run]
     unseen: list[Policy]
@@ -348,17 +353,13 @@ def overview(user: User, policies: QuerySet[Policy], now: datetime | None = None
     host_runs = access.restrict_by_host(
         HostRun.objects.filter(run__ended_at__gte=since), user, Permission.VIEW
     )
-    sums = host_runs.aggregate(
-        promised=Sum("promised_bytes"), freed=Sum("freed_bytes"), runs=Count("run", distinct=True)
-    )
     enabled = [policy for policy in policies if policy.is_enabled]
     scheduled = [policy for policy in enabled if policy.next_run_at]
     return Overview(
         next_policy=min(scheduled, key=lambda policy: policy.next_run_at or since, default=None),
         last_run=runs.filter(ended_at__isnull=False, started_at__isnull=False).order_by("-ended_at").first(),
-        promised_bytes=sums["promised"] or 0,
-        freed_bytes=sums["freed"] or 0,
-        run_count=sums["runs"],
+        measured=_tally(host_runs.filter(freed_bytes__isnull=False)),
+        unmeasured=_tally(host_runs.filter(freed_bytes=None)),
         waiting=list(runs.filter(state=RunState.WAITING)[:5]),
         running=list(runs.filter(state__in=(RunState.RUNNING, RunState.PLANNING))[:5]),
         unseen=[policy for policy in enabled if policy.needs_a_look],

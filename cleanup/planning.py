@@ -150,7 +150,7 @@ def _finish(plan: Plan) -> None:
     now = timezone.now()
     sums = plan.host_plans.aggregate(
         hosts=Count("pk"), items=Sum("item_count"), kept=Sum("kept_count"),
-        low=Sum("promised_bytes"), high=Sum("promised_bytes_high"),
+        low=Sum("promised_bytes"), high=Sum("promised_bytes_high"), up_to=Count("pk", filter=Q(is_up_to=True)),
     )  # fmt: skip
     Plan.objects.filter(pk=plan.pk, state=PlanState.MAKING).update(
         state=PlanState.READY,
@@ -160,4 +160,5 @@ def _finish(plan: Plan) -> None:
         kept_count=sums["kept"] or 0,
         promised_bytes=sums["low"] or 0,
         promised_bytes_high=sums["high"] or 0,
+        is_up_to=sums["up_to"] > 0,
     )

@@ -35,7 +35,7 @@ def run_start(*, by: User, plan: Plan) -> Run:
     if not plan.item_count:
         raise UserError("plan_empty")
     plan_seen(by=by, plan=plan)
-    run = Run.objects.create(policy=plan.policy, plan=plan, started_by=by, promised_bytes=plan.promised_bytes)
+    run = Run.objects.create(policy=plan.policy, plan=plan, started_by=by)
     audit.record(by=by, action="run.start", target=plan.policy.name, run=run.pk, items=plan.item_count)
     if _is_above_limits(plan):
         _wait(run, "limit")
@@ -109,12 +109,10 @@ def _wait(run: Run, reason: str) -> None:
 
 def _begin(run: Run) -> None:
     assert run.plan
-    run.state, run.started_at, run.promised_bytes = RunState.RUNNING, timezone.now(), run.plan.promised_bytes
-    run.save(update_fields=["state", "started_at", "promised_bytes"])
+    run.state, run.started_at = RunState.RUNNING, timezone.now()
+    run.save(update_fields=["state", "started_at"])
     for host_plan in run.plan.host_plans.filter(item_count__gt=0).select_related("host"):
-        host_run = HostRun.objects.create(
-            run=run, host_plan=host_plan, host=host_plan.host, promised_bytes=host_plan.promised_bytes
-        )
+        host_run = HostRun.objects.create(run=run, host_plan=host_plan, host=host_plan.host)
         parameters = {"run": run.pk, "host_run": host_run.pk}
         host_run.job = job_start(
             kind="cleanup",
@@ -249,14 +247,10 @@ def run_planned(plan_id: int) -> None:
     elif not policy.is_enabled:
         _close(run, RunState.CANCELLED, "off")
     elif policy.revision != plan.policy_revision or policy.seen_revision != policy.revision:
-        run.promised_bytes = plan.promised_bytes
-        run.save(update_fields=["promised_bytes"])
         _wait(run, "unseen")
     elif is_paused():
         _wait(run, "paused")
     elif _is_above_limits(plan):
-        run.promised_bytes = plan.promised_bytes
-        run.save(update_fields=["promised_bytes"])
         _wait(run, "limit")
     else:
         _begin(run)

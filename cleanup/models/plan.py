@@ -8,6 +8,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from cleanup.models.policy import Policy
+from cleanup.promises import Promise
 from images.models import Copy, Host, ItemState
 
 
@@ -35,6 +36,7 @@ class Plan(models.Model):
     promised_bytes_high = models.PositiveBigIntegerField(
         default=0
     )  # equals promised_bytes where bytes are exact
+    is_up_to = models.BooleanField(default=False)  # that of one of its hosts is
     error_raw = models.TextField(blank=True, default="")
 
     class Meta:
@@ -42,6 +44,10 @@ class Plan(models.Model):
 
     def __str__(self) -> str:
         return f"plan #{self.pk}"
+
+    @property
+    def promise(self) -> Promise:
+        return Promise(self.promised_bytes, self.promised_bytes_high, self.is_up_to)
 
 
 class HostPlanQuerySet(models.QuerySet["HostPlan"]):
@@ -75,6 +81,10 @@ class HostPlan(models.Model):
 
     def __str__(self) -> str:
         return f"{self.plan} on {self.host_id}"
+
+    @property
+    def promise(self) -> Promise:
+        return Promise(self.promised_bytes, self.promised_bytes_high, self.is_up_to)
 
 
 class Item(models.Model):

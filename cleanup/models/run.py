@@ -4,8 +4,9 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from cleanup.models.plan import HostPlan, Plan
+from cleanup.models.plan import HostPlan, Plan, PlanState
 from cleanup.models.policy import Policy
+from cleanup.promises import Promise
 from images.models import Host, Job
 
 
@@ -34,7 +35,6 @@ class Run(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
-    promised_bytes = models.PositiveBigIntegerField(default=0)
     freed_bytes = models.BigIntegerField(
         null=True
     )  # sum of what was measured on the hosts; None: not measured
@@ -46,6 +46,11 @@ class Run(models.Model):
     def __str__(self) -> str:
         return f"run #{self.pk}"
 
+    @property
+    def promise(self) -> Promise | None:
+        """What its plan promises; None before there is one to read it from."""
+        return self.plan.promise if self.plan and self.plan.state == PlanState.READY else None
+
 
 class HostRun(models.Model):
     """A run's part on one host: one job, and the engine's own layer total before and after."""
@@ -55,7 +60,6 @@ class HostRun(models.Model):
     host = models.ForeignKey(Host, models.CASCADE, related_name="host_runs")
     job = models.OneToOneField(Job, models.SET_NULL, null=True, related_name="host_run")
     state = models.CharField(max_length=10, choices=RunState.choices, default=RunState.RUNNING)
-    promised_bytes = models.PositiveBigIntegerField(default=0)
     bytes_before = models.PositiveBigIntegerField(null=True)
     bytes_after = models.PositiveBigIntegerField(null=True)
     freed_bytes = models.BigIntegerField(null=True)  # before - after, as the engine says
@@ -67,3 +71,7 @@ class HostRun(models.Model):
 
     def __str__(self) -> str:
         return f"{self.run} on {self.host_id}"
+
+    @property
+    def promise(self) -> Promise:
+        return self.host_plan.promise

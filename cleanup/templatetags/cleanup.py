@@ -10,6 +10,7 @@ from django.utils.translation import ngettext
 
 from cleanup import listings, presets, wording
 from cleanup.models import HostPlan, HostRun, Item, Policy, PolicyRule, Run, RunState, Survivor
+from cleanup.promises import Promise
 from images import access
 from images.models import ItemState, Permission
 from images.templatetags.drydock import duration, human_size, size
@@ -50,24 +51,27 @@ def item_badge(state: str) -> SafeString:
     return format_html('<span class="badge is-{}">{}</span>', _ITEM_LOOKS[known], known.label)
 
 
-@register.simple_tag
-def promised(low: int, high: int, is_up_to: bool = False) -> SafeString:
-    """Promised bytes as exactly as they are known: a size, a range, or "up to" one."""
-    if is_up_to:
-        return format_html(_("up to {}"), size(high))
-    if high > low:
-        return format_html(_("{} to {}"), size(low), size(high))
-    return SafeString(size(low))
+@register.filter
+def promised(promise: Promise | None) -> str:
+    """Promised bytes as exactly as they are known: a size, a range, or "up to" one. None is a dash."""
+    if promise is None:
+        return "–"
+    if promise.is_up_to:
+        return format_html(_("up to {}"), size(promise.high))
+    if promise.is_exact:
+        return size(promise.high)
+    return format_html(_("{} to {}"), size(promise.low), size(promise.high))
 
 
-@register.simple_tag
-def promised_text(low: int, high: int, is_up_to: bool = False) -> str:
+@register.filter
+def promised_text(promise: Promise) -> str:
     """The same as bare text, for buttons and titles."""
-    if is_up_to:
-        return _("up to %(size)s") % {"size": human_size(high)}
-    if high > low:
-        return _("%(low)s to %(high)s") % {"low": human_size(low), "high": human_size(high)}
-    return human_size(low)
+    high = human_size(promise.high)
+    if promise.is_up_to:
+        return _("up to %(size)s") % {"size": high}
+    if promise.is_exact:
+        return high
+    return _("%(low)s to %(high)s") % {"low": human_size(promise.low), "high": high}
 
 
 @register.filter

@@ -86,7 +86,6 @@ def _decisions(request: SignedInRequest, plan: Plan) -> dict[str, Any]:
     may_approve = may_approve and not plan.policy.is_one_off  # what never runs by itself needs no approval
     return {
         "run": listings.run_of(plan),
-        "is_up_to": listings.plan_is_up_to(plan),
         "removing_hosts": listings.removing_hosts(plan),
         "is_current": is_current,
         "is_expired": is_expired,
@@ -125,7 +124,6 @@ def plan_run(request: SignedInRequest, pk: int) -> HttpResponse:
     plan = access.access_plan(request.user, pk, Permission.RUN_CLEANUP)
     context = {
         "plan": plan,
-        "is_up_to": listings.plan_is_up_to(plan),
         "removing_hosts": listings.removing_hosts(plan),
     }
     if request.method == "POST":

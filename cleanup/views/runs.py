@@ -54,8 +54,7 @@ def _head(request: SignedInRequest, run: Run, parts: list[listings.HostProgress]
         "done": sum(part.done for part in parts),
         "total": sum(part.total for part in parts),
         "is_open": run.state in listings.OPEN_RUN_STATES,
-        "is_exact": run.freed_bytes is not None and run.freed_bytes == run.promised_bytes,
-        "is_up_to": listings.plan_is_up_to(run.plan),
+        "is_kept": run.promise and run.freed_bytes is not None and run.promise.is_kept(run.freed_bytes),
         # Asked by the template, and only where it has a button for it.
         "refused": lambda: refusal(run.plan) if run.plan else None,
         "may_run": access.can_on_run(request.user, run, Permission.RUN_CLEANUP),

@@ -73,6 +73,7 @@ def add_host(plan: Plan, host: Host, removed: int = 1, kept: int = 1, **fields: 
     plan.kept_count += host_plan.kept_count
     plan.promised_bytes += host_plan.promised_bytes
     plan.promised_bytes_high += host_plan.promised_bytes_high
+    plan.is_up_to |= host_plan.is_up_to
     plan.save()
     return host_plan
 
@@ -100,7 +101,6 @@ def make_run(plan: Plan, state: RunState = RunState.RUNNING, by: User | None = N
         "started_by": by,
         "started_at": None if state == RunState.WAITING else now - timedelta(minutes=2),
         "ended_at": None if is_open else now,
-        "promised_bytes": plan.promised_bytes,
         "freed_bytes": None if is_open else plan.promised_bytes,
     }
     run = Run.objects.create(policy=plan.policy, plan=plan, **(defaults | fields))
@@ -112,7 +112,6 @@ def make_run(plan: Plan, state: RunState = RunState.RUNNING, by: User | None = N
             host_plan=host_plan,
             host=host_plan.host,
             state=state,
-            promised_bytes=host_plan.promised_bytes,
             freed_bytes=None if is_open else host_plan.promised_bytes,
         )
         if not is_open:

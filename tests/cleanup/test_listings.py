@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from cleanup import listings
 from cleanup.access import visible_plans, visible_policies
-from cleanup.listings import HitRate, HostProgress, PlanFilter
+from cleanup.listings import HitRate, HostProgress, PlanFilter, Tally
 from cleanup.models import (
     CleanupSwitch,
     HostPlan,
@@ -25,6 +25,7 @@ from cleanup.models import (
     RunState,
     Survivor,
 )
+from cleanup.promises import Promise
 from images.models import Host, HostGroup, ItemState, Job, User
 from tests import factories
 from tests.cleanup import rows
@@ -255,14 +256,6 @@ def test_host_of_a_plan_is_found_only_by_who_sees_it(vera: User, host: Host, oth
     assert listings.host_plan_of(vera, plan, 10**9) is None
 
 
-def test_plan_is_up_to_when_one_of_its_hosts_is(host: Host, other: Host) -> None:
-    plan = plan_on(host, other)
-    assert not listings.plan_is_up_to(plan)
-    assert not listings.plan_is_up_to(None)
-    HostPlan.objects.filter(host=other).update(is_up_to=True)
-    assert listings.plan_is_up_to(plan)
-
-
 def test_only_hosts_that_lose_something_are_counted(host: Host, other: Host) -> None:
     plan = plan_on(host)
     rows.add_host(plan, other, removed=0)
@@ -394,15 +387,16 @@ def test_hit_rate_counts_measured_and_undisturbed_runs_only(host: Host, other: H
     for freed, was_disturbed in ((2_000_000, False), (1_500_000, False), (None, False), (9, True)):
         run = run_on(host, other)
         HostRun.objects.filter(run=run, host=host).update(freed_bytes=freed, was_disturbed=was_disturbed)
-    assert listings.host_hit_rate(host) == HitRate(
-        measured=2, exact=1, promised_bytes=4_000_000, freed_bytes=3_500_000
-    )
+    assert listings.host_hit_rate(host) == HitRate(measured=2, kept=1)
     assert listings.host_hit_rate(factories.make_host()) == HitRate()
 
 
 def test_runs_of_a_host_come_newest_first_and_not_all(host: Host) -> None:
     runs = [run_on(host) for _ in range(3)]
     assert [host_run.run for host_run in listings.host_runs_of(host, 2)] == [runs[2], runs[1]]
+
+
+NOTHING = Tally(Promise(), freed_bytes=0, hosts=0, runs=0)
 
 
 def overview(user: User) -> listings.Overview:
@@ -414,14 +408,14 @@ def test_overview_sums_runs_of_the_last_30_days(admin: User, host: Host) -> None
     run_on(host, ended_at=now - timedelta(days=29))
     old = run_on(host, ended_at=now - timedelta(days=31))
     seen = overview(admin)
-    assert (seen.run_count, seen.promised_bytes, seen.freed_bytes) == (1, 2_000_000, 2_000_000)
+    assert seen.measured == Tally(Promise(2_000_000, 2_000_000), freed_bytes=2_000_000, hosts=1, runs=1)
     assert seen.last_run != old
     assert seen.policy_count == 2
 
 
 def test_overview_of_nothing_is_empty(admin: User) -> None:
     seen = overview(admin)
-    assert (seen.run_count, seen.promised_bytes, seen.freed_bytes, seen.policy_count) == (0, 0, 0, 0)
+    assert (seen.measured, seen.unmeasured, seen.policy_count) == (NOTHING, NOTHING, 0)
     assert (seen.next_policy, seen.last_run, seen.waiting, seen.running, seen.unseen) == (
         None,
         None,
@@ -431,11 +425,20 @@ def test_overview_of_nothing_is_empty(admin: User) -> None:
     )
 
 
+def test_overview_compares_only_what_was_measured(admin: User, host: Host, other: Host) -> None:
+    run = run_on(host, other)
+    HostRun.objects.filter(run=run, host=other).update(freed_bytes=None)
+    run_on(other).host_runs.update(freed_bytes=None)
+    seen = overview(admin)
+    assert seen.measured == Tally(Promise(2_000_000, 2_000_000), freed_bytes=2_000_000, hosts=1, runs=1)
+    assert seen.unmeasured == Tally(Promise(4_000_000, 4_000_000), freed_bytes=0, hosts=1, runs=2)
+
+
 def test_overview_sums_only_visible_hosts(vera: User, host: Host, other: Host) -> None:
     run_on(host, other)
     hidden = run_on(other)
     seen = overview(vera)
-    assert (seen.run_count, seen.promised_bytes) == (1, 2_000_000)
+    assert (seen.measured.runs, seen.measured.promise.high) == (1, 2_000_000)
     assert seen.last_run != hidden
     assert seen.policy_count == 1
 

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from cleanup import planning, policies, runs, tasks
 from cleanup.models import HostPlan, Item, Plan, PlanState, Policy, Run, RunState
+from cleanup.promises import Promise
 from cleanup.settling import items_due
 from images.errors import UserError
 from images.models import Copy, Host, HostState, ItemState, Job, JobState, Pin, User
@@ -61,6 +62,15 @@ def test_plan_sums_its_hosts(person: User, host: Host) -> None:
     assert plan.promised_bytes == plan.promised_bytes_high == 3000
     assert plan.expires_at
     assert plan.expires_at - timezone.now() > timedelta(hours=23)
+
+
+def test_plan_is_up_to_where_one_of_its_hosts_is(person: User, host: Host) -> None:
+    other = factories.make_host("other")
+    factories.make_copy(other, arrived_at=timezone.now() - timedelta(days=9))
+    policy = rows.make_policy(hosts=[host, other])
+    assert planned(policy, person).promise == Promise(4000, 4000)
+    Host.objects.filter(pk=other.pk).update(build_cache_holds_layers=True)
+    assert planned(policy, person).promise == Promise(4000, 4000, is_up_to=True)
 
 
 @pytest.mark.parametrize("making", [True, False])

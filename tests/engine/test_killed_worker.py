@@ -118,7 +118,7 @@ def test_cleanup_whose_worker_was_killed_is_finished_by_another(
     planned_ids = set(Item.objects.filter(host_plan__plan=plan).values_list("engine_id", flat=True))
     assert deletions(engine, since) == Counter(planned_ids)
     assert is_as_promised(run, plan)
-    assert run.promised_bytes == plan.promised_bytes > 0
+    assert plan.promised_bytes > 0
     assert [copy.tag for copy in Copy.objects.filter(host=host)] == ["2.0"]
 
 
