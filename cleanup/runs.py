@@ -16,7 +16,7 @@ from images.jobs import job_cancel, job_start
 from images.models import Host, ItemState, Job, JobState, Permission, User
 from images.models.job import JobQuerySet
 
-LATE = timedelta(minutes=5)  # a tick comes every 15 s; much later means that nobody ticked
+LATE = timedelta(minutes=5)  # a tick comes every 15 s
 GOOD = (ItemState.REMOVED, ItemState.GONE)
 OPEN_ITEMS = (ItemState.PENDING, ItemState.RUNNING)
 
@@ -212,7 +212,7 @@ def _slot_claim(policy: Policy, now: datetime) -> bool:
             mine = Policy.objects.filter(pk=policy.pk, next_run_at=due, is_enabled=True)
             if not mine.update(next_run_at=following):
                 return False
-            _scheduled(policy, slot, is_late=now - due > LATE)
+            _scheduled(policy, slot, is_late=now - slot > LATE)
     except IntegrityError:
         # The slot was run already: somebody set the clock or the schedule back.
         Policy.objects.filter(pk=policy.pk, next_run_at=due).update(next_run_at=following)

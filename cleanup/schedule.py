@@ -4,8 +4,8 @@ Times that daylight saving skips fire once, when the clock has moved on; times i
 """
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from itertools import islice
+from datetime import UTC, datetime, timedelta
+from itertools import islice, takewhile
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
@@ -69,17 +69,16 @@ def next_time(cron: str, zone: str, after: datetime) -> datetime:
     return next_times(cron, zone, after, 1)[0]
 
 
-def last_time(cron: str, zone: str, after: datetime, until: datetime, most: int = 1000) -> datetime:
+def last_time(cron: str, zone: str, after: datetime, until: datetime) -> datetime:
     """The latest time after `after` and not later than `until`; `after` itself when there is none.
 
-    Of many missed times only the latest matters; a gap of more than `most` times is jumped over.
+    Looked for in the last hour first, then in the last day: a month of missed minutes is not gone through.
     """
-    latest = after
-    for moment in islice(times(cron, zone, after), most):
-        if moment > until:
-            break
-        latest = moment
-    return latest
+    for start in (until - timedelta(hours=1), until - timedelta(days=1), after):
+        came = takewhile(lambda moment: moment <= until, times(cron, zone, max(start, after)))
+        if latest := max(came, default=None):
+            return latest
+    return after
 
 
 def in_words(cron: str) -> str:

@@ -27,7 +27,7 @@ class Run(models.Model):
     policy = models.ForeignKey(Policy, models.CASCADE, related_name="runs")
     plan = models.OneToOneField(Plan, models.PROTECT, null=True, related_name="run")
     slot = models.DateTimeField(null=True)  # the scheduled time; None when a person started it
-    is_late = models.BooleanField(default=False)  # the slot was missed and made up for
+    is_late = models.BooleanField(default=False)  # begun long after its slot
     started_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
     approved_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
     state = models.CharField(max_length=10, choices=RunState.choices, default=RunState.PLANNING)

@@ -176,6 +176,12 @@ def run_duration(run: Run) -> str:
     return duration((run.ended_at - run.started_at).total_seconds())
 
 
+@register.filter
+def lateness(run: Run) -> str:
+    """How long after its scheduled time it was made."""
+    return duration((run.created_at - run.slot).total_seconds()) if run.slot else "–"
+
+
 @register.inclusion_tag("cleanup/_pause_banner.html", takes_context=True)
 def pause_banner(context: dict[str, Any]) -> dict[str, Any]:
     user = context["request"].user

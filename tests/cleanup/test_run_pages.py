@@ -15,7 +15,7 @@ from cleanup.models import CleanupSwitch, Run, RunState
 from images.models import Host, HostGroup, ItemState, Job, User
 from tests import factories
 from tests.cleanup import rows
-from tests.cleanup.pages import text_of
+from tests.cleanup.pages import text_of, words_of
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}
@@ -217,8 +217,15 @@ def test_disturbed_host_is_said(client: Client, host: Host) -> None:
 
 def test_late_run_says_when_it_was_due(client: Client, host: Host) -> None:
     signed_in(client)
-    run = made(host, slot=timezone.now() - timedelta(hours=5), is_late=True)
-    assert "Drydock was not running then" in text_of(client, "run-detail", run.pk)
+    run = made(host, slot=timezone.now() - timedelta(hours=5, minutes=2), is_late=True)
+    page = words_of(client, "run-detail", run.pk)
+    due = f"{run.slot:%Y-%m-%d %H:%M} UTC"
+    assert f"This run was due on {due}; Drydock came to it 5 h 2 min later." in page
+    assert " late By the schedule" in page
+    run = made(host, slot=timezone.now())
+    page = words_of(client, "run-detail", run.pk)
+    assert "Drydock came to it" not in page
+    assert " late By the schedule" not in page
 
 
 def test_waiting_run_offers_its_number_and_bytes_to_who_may_approve(client: Client, host: Host) -> None:

@@ -374,6 +374,16 @@ def test_missed_slots_run_once_late_and_say_so(host: Host, night: Any) -> None:
     assert runs.runs_due(timezone.now()) == 0
 
 
+@pytest.mark.parametrize(("cron", "is_late"), [("* * * * *", False), ("*/30 * * * *", True)])
+def test_run_is_late_by_its_own_slot_and_not_by_those_missed_before(
+    host: Host, night: Any, cron: str, is_late: bool
+) -> None:
+    scheduled(host, schedule=cron)
+    night.move_to(SLOT + timedelta(hours=2, minutes=10, seconds=20))
+    runs.runs_due(timezone.now())
+    assert Run.objects.get().is_late is is_late
+
+
 @pytest.mark.parametrize(
     ("first", "slots"),
     [

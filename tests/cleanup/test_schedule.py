@@ -48,6 +48,26 @@ def test_latest_of_many_missed_times() -> None:
 
 
 @pytest.mark.parametrize(
+    ("cron", "expected"),
+    [
+        ("* * * * *", "2027-05-31 23:59"),
+        ("*/40 * * * *", "2027-05-31 23:40"),
+        ("0 3 * * *", "2027-05-31 03:00"),
+        ("0 4 1 * *", "2027-05-01 04:00"),
+        ("0 0 29 2 *", "2026-06-01 03:00"),
+    ],
+)
+def test_latest_time_is_found_however_long_the_gap(cron: str, expected: str) -> None:
+    after, until = datetime(2026, 6, 1, 3, 0, tzinfo=UTC), datetime(2027, 5, 31, 23, 59, 30, tzinfo=UTC)
+    assert f"{schedule.last_time(cron, 'UTC', after, until):%Y-%m-%d %H:%M}" == expected
+
+
+def test_time_that_is_now_has_come() -> None:
+    now = datetime(2026, 6, 2, 3, 0, tzinfo=UTC)
+    assert schedule.last_time("0 3 * * *", "UTC", now - timedelta(days=3), now) == now
+
+
+@pytest.mark.parametrize(
     ("cron", "zone", "field", "code"),
     [
         ("* * * *", "UTC", "schedule", "bad_cron_fields"),
