@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from cleanup import schedule
@@ -19,6 +20,8 @@ from images.models.job import JobQuerySet
 LATE = timedelta(minutes=5)  # a tick comes every 15 s
 GOOD = (ItemState.REMOVED, ItemState.GONE)
 OPEN_ITEMS = (ItemState.PENDING, ItemState.RUNNING)
+PLANNING = Q(state=RunState.PLANNING)
+HELD_BY_PAUSE = Q(state=RunState.WAITING, waiting_reason="paused")
 
 
 @transaction.atomic
@@ -152,9 +155,7 @@ def run_cancel(*, by: User, run: Run) -> Run:
     """Stops a run; what it has removed stays removed. Raises UserError run_ended."""
     run = Run.objects.select_for_update().get(pk=run.pk)
     if run.state in (RunState.PLANNING, RunState.WAITING):
-        run.state, run.ended_at = RunState.CANCELLED, timezone.now()
-        run.save(update_fields=["state", "ended_at"])
-        _tell(run)
+        _close(run, RunState.CANCELLED)
     elif run.state == RunState.RUNNING:
         jobs = Job.objects.open().filter(host_run__run=run).select_related("host", "created_by")
         for job in jobs:
@@ -189,9 +190,8 @@ def runs_due(now: datetime) -> int:
     _expire(now)
     for run in Run.objects.filter(state=RunState.RUNNING):
         run_settle(run)
-    for run in Run.objects.filter(state=RunState.PLANNING, plan__isnull=False).exclude(
-        plan__state=PlanState.MAKING
-    ):
+    may_go_on = PLANNING if is_paused() else PLANNING | HELD_BY_PAUSE
+    for run in Run.objects.filter(may_go_on, plan__isnull=False).exclude(plan__state=PlanState.MAKING):
         run_planned(run.plan_id or 0)
     return started
 
@@ -235,8 +235,11 @@ def _scheduled(policy: Policy, slot: datetime, *, is_late: bool) -> Run:
 
 @transaction.atomic
 def run_planned(plan_id: int) -> None:
-    """Goes on with a scheduled run whose plan is made; nothing to do for a plan without one."""
-    run = Run.objects.select_for_update().filter(plan=plan_id, state=RunState.PLANNING).first()
+    """Goes on with a scheduled run whose plan is made; nothing to do for a plan without one.
+
+    Also with one that only the pause held back: everything that may hold it is asked anew.
+    """
+    run = Run.objects.select_for_update().filter(PLANNING | HELD_BY_PAUSE, plan=plan_id).first()
     if run is None or run.plan is None or run.plan.state == PlanState.MAKING:
         return
     policy, plan = run.policy, run.plan

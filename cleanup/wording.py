@@ -154,6 +154,13 @@ WAITING: dict[str, Text] = {
     "paused": _("All cleanup is paused."),
 }
 
+NOT_BEGUN: dict[str, Text] = {
+    "limit": _("It would have removed more than the policy's limit."),
+    "unseen": _("Nobody had looked at a plan of the policy as it stood then."),
+    "paused": _("All cleanup was paused."),
+    "off": _("The policy was switched off."),
+}
+
 
 class _Lenient(dict[str, Any]):
     def __missing__(self, key: str) -> str:
@@ -234,3 +241,8 @@ def error(code: str, values: Mapping[str, Any] | None = None) -> str:
 
 def waiting(code: str) -> str:
     return str(WAITING.get(code, code))
+
+
+def not_begun(code: str) -> str:
+    """Why a run ended without having begun; "" where it was neither held up nor stopped by itself."""
+    return str(NOT_BEGUN.get(code, code))

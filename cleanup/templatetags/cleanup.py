@@ -111,6 +111,11 @@ def waiting_text(run: Run) -> str:
 
 
 @register.filter
+def why_not_begun(run: Run) -> str:
+    return wording.not_begun(run.waiting_reason) if run.ended_at and not run.started_at else ""
+
+
+@register.filter
 def warning_text(host_plan: HostPlan) -> str:
     """Why it loses nothing; else that the rules select all there is, when they do."""
     return wording.warning(host_plan.warning or ("takes_all_plan" if host_plan.takes_all else ""))

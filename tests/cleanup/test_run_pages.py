@@ -11,7 +11,8 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from cleanup.models import CleanupSwitch, Run, RunState
+from cleanup.models import CleanupSwitch, Plan, PlanState, Run, RunState
+from cleanup.runs import run_cancel
 from images.models import Host, HostGroup, ItemState, Job, User
 from tests import factories
 from tests.cleanup import rows
@@ -226,6 +227,52 @@ def test_late_run_says_when_it_was_due(client: Client, host: Host) -> None:
     page = words_of(client, "run-detail", run.pk)
     assert "Drydock came to it" not in page
     assert " late By the schedule" not in page
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "words"),
+    [
+        (RunState.CANCELLED, "paused", "This run did not begin. All cleanup was paused."),
+        (RunState.CANCELLED, "off", "This run did not begin. The policy was switched off."),
+        (RunState.EXPIRED, "limit", "It would have removed more than the policy's limit."),
+        (RunState.EXPIRED, "unseen", "Nobody had looked at a plan of the policy as it stood then."),
+        (RunState.EXPIRED, "", "Its plan expired before this run could begin."),
+    ],
+)
+def test_run_that_did_not_begin_says_why(
+    client: Client, host: Host, state: RunState, reason: str, words: str
+) -> None:
+    signed_in(client)
+    run = made(host, state=state, waiting_reason=reason, started_at=None)
+    assert words in words_of(client, "run-detail", run.pk)
+
+
+def test_run_that_a_person_cancelled_gives_no_other_reason(client: Client, host: Host) -> None:
+    person = signed_in(client, "maintainer")
+    run = made(host, state=RunState.WAITING, waiting_reason="limit")
+    assert "It removes more than the policy's limit." in words_of(client, "run-detail", run.pk)
+    run_cancel(by=person, run=run)
+    page = words_of(client, "run-detail", run.pk)
+    assert "This run did not begin" not in page
+    assert "policy's limit" not in page
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        (PlanState.FAILED, "Promised|The plan could not be made."),
+        (None, "No plan was made."),
+    ],
+)
+def test_run_without_a_plan_says_so(client: Client, host: Host, state: PlanState | None, words: str) -> None:
+    signed_in(client)
+    run = made(host, state=RunState.FAILED, started_at=None, freed_bytes=None)
+    run.host_runs.all().delete()
+    if state:
+        Plan.objects.update(state=state)
+    else:
+        Run.objects.update(plan=None)
+    assert words.replace("|", "–") in words_of(client, "run-detail", run.pk)
 
 
 def test_waiting_run_offers_its_number_and_bytes_to_who_may_approve(client: Client, host: Host) -> None:

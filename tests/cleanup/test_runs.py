@@ -436,7 +436,46 @@ def test_pause_during_planning_makes_it_wait(host: Host, person: User, night: An
     runs.runs_due(timezone.now())
     policies.cleanup_pause(by=person, is_paused=True, reason="x")
     plan_all()
-    assert Run.objects.get().waiting_reason == "paused"
+    runs.runs_due(timezone.now())
+    run = Run.objects.get()
+    assert (run.state, run.waiting_reason) == (RunState.WAITING, "paused")
+
+
+def held_by_pause(host: Host, person: User, **fields: Any) -> Run:
+    scheduled(host, **fields)
+    runs.runs_due(timezone.now())
+    policies.cleanup_pause(by=person, is_paused=True, reason="x")
+    plan_all()
+    return Run.objects.get()
+
+
+def test_run_that_waits_because_of_the_pause_goes_on_when_it_is_over(
+    host: Host, person: User, night: Any
+) -> None:
+    run = held_by_pause(host, person)
+    policies.cleanup_pause(by=person, is_paused=False)
+    runs.runs_due(timezone.now())
+    run.refresh_from_db()
+    assert run.state == RunState.RUNNING
+
+
+@pytest.mark.parametrize(
+    ("fields", "state", "reason"),
+    [
+        ({"revision": 2}, RunState.WAITING, "unseen"),
+        ({"limit_items": 1}, RunState.WAITING, "limit"),
+        ({"is_enabled": False}, RunState.CANCELLED, "off"),
+    ],
+)
+def test_what_changed_during_the_pause_holds_the_run(
+    host: Host, person: User, night: Any, fields: dict[str, Any], state: RunState, reason: str
+) -> None:
+    run = held_by_pause(host, person)
+    Policy.objects.update(**fields)
+    policies.cleanup_pause(by=person, is_paused=False)
+    runs.runs_due(timezone.now())
+    run.refresh_from_db()
+    assert (run.state, run.waiting_reason) == (state, reason)
 
 
 def test_run_with_nothing_to_remove_succeeds(host: Host, night: Any) -> None:
