@@ -445,15 +445,18 @@ def test_overview_sums_only_visible_hosts(vera: User, host: Host, other: Host) -
 
 def test_overview_tells_what_comes_next_what_waits_and_what_nobody_looked_at(admin: User, host: Host) -> None:
     now = timezone.now()
+    night = "0 3 * * *"
     later = rows.make_policy("later", hosts=[host], next_run_at=now + timedelta(hours=2), seen_revision=1)
     sooner = rows.make_policy("sooner", hosts=[host], next_run_at=now + timedelta(hours=1), seen_revision=1)
     rows.make_policy("off", hosts=[host], next_run_at=now + timedelta(minutes=1), is_enabled=False)
-    rows.make_policy("by hand", hosts=[host], seen_revision=1)
-    unseen = rows.make_policy("unseen", hosts=[host])
+    rows.make_policy("by hand", hosts=[host])
+    rows.make_policy("seen", hosts=[host], schedule=night, seen_revision=1)
+    rows.make_policy("unseen and off", hosts=[host], schedule=night, is_enabled=False)
+    unseen = rows.make_policy("unseen", hosts=[host], schedule=night)
     waiting = rows.make_run(rows.make_plan(later), RunState.WAITING)
     running = rows.make_run(rows.make_plan(sooner), RunState.RUNNING)
     seen = overview(admin)
     assert seen.next_policy == sooner
     assert (seen.waiting, seen.running) == ([waiting], [running])
-    assert seen.unseen == [unseen], "one that is off runs nothing"
+    assert seen.unseen == [unseen], "one that is off, or by hand alone, runs nothing by itself"
     assert seen.last_run is None

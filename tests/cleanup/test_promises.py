@@ -65,7 +65,7 @@ BEFORE: dict[str, Callable[[Plan], tuple[int, ...]]] = {
 }
 AFTER: dict[str, Callable[[Run], tuple[int, ...]]] = {
     "run-list: |{}|2.00 kB|": lambda run: (),
-    "run-detail: Promised{}1 image": lambda run: (run.pk,),
+    "run-detail: Promised {} 1 image": lambda run: (run.pk,),
     "run-detail: promised {}, freed 2.00 kB": lambda run: (run.pk,),
     "run-host: promised {}, freed 2.00 kB": lambda run: (run.pk, run.host_runs.get().host_id),
     "policy-detail: |{}|2.00 kB|": lambda run: (run.policy_id,),
