@@ -9,6 +9,7 @@ from django.test import Client
 from django.urls import reverse
 
 from cleanup.models import CleanupSwitch, HostPlan, Item, Plan, PlanState, Policy, Run, RunState
+from images.errors import explain
 from images.models import Host, HostGroup, ItemState, Job, User
 from tests import factories
 from tests.cleanup import rows
@@ -98,8 +99,8 @@ def test_pausing_tells_what_it_does_and_resuming_too(client: Client, ada: User) 
     CleanupSwitch.objects.create(is_paused=True, reason="Audit week")
     tells(
         words_of(client, "pause"),
-        "Resume all cleanup? Policies run again at their next scheduled time. A run that waits because of the "
-        "pause goes on. Cancel Resume all cleanup",
+        "Resume cleanup Resume all cleanup? Policies run again at their next scheduled time. A run that waits "
+        "because of the pause goes on. Cancel Resume all cleanup",
     )
 
 
@@ -385,6 +386,27 @@ def test_preview_tells_of_itself_in_each_state(
     plan = planned(host)
     Plan.objects.update(**fields)
     tells(words_of(client, "plan-detail", plan.pk), words)
+
+
+def test_finished_preview_follows_nothing_and_one_without_images_asks_for_nothing(
+    client: Client, ada: User, host: Host
+) -> None:
+    plan = planned(host)
+    assert 'data-live="plan:' not in text_of(client, "plan-detail", plan.pk)
+    Plan.objects.update(item_count=0)
+    page = words_of(client, "plan-detail", plan.pk)
+    assert "To run it" not in page
+    assert "Run now" not in page
+    Plan.objects.update(state=PlanState.FAILED)
+    assert "What went wrong" not in words_of(client, "plan-detail", plan.pk)
+
+
+def test_preview_that_can_not_be_run_tells_what_helps(client: Client, ada: User, host: Host) -> None:
+    plan = planned(host)
+    CleanupSwitch.objects.create(is_paused=True, reason="Audit week")
+    why = explain("cleanup_paused")
+    assert why.remedy
+    tells(words_of(client, "plan-detail", plan.pk), f"It can not be run now: {why.what} {why.remedy}")
 
 
 @pytest.mark.parametrize(
@@ -891,3 +913,60 @@ def test_host_without_runs_tells_so_and_offers_a_prune_to_who_may(
     assert ways["Preview: remove everything unused"] == address("host-prune", host.pk, "unused")
     signed_in(client, "viewer")
     assert not ways_of(client, "host-runs", host.pk)
+
+
+TITLES = {
+    "policy-list": "Policies",
+    "policy-add": "Add a policy",
+    "policy-detail": "Nightly",
+    "policy-edit": "Edit Nightly",
+    "policy-remove": "Remove a policy",
+    "plan-detail": "Preview of Nightly",
+    "plan-part": "runner: Preview of Nightly",
+    "plan-run": "Run now",
+    "run-list": "Runs",
+    "run-detail": "Run #{run}",
+    "run-items": "runner: Run #{run}",
+    "run-cancel": "Cancel a run",
+    "pause": "Pause cleanup",
+}
+
+
+@pytest.mark.parametrize("name", TITLES)
+def test_title_tells_which_page_it_is(client: Client, ada: User, host: Host, name: str) -> None:
+    run = ran(host, RunState.RUNNING)
+    arguments = {
+        "policy": (run.policy_id,),
+        "plan": (run.plan_id, host.pk, "kept") if name == "plan-part" else (run.plan_id,),
+        "run": (run.pk, host.pk) if name == "run-items" else (run.pk,),
+    }.get(name.partition("-")[0], ())
+    if name in ("policy-list", "policy-add", "run-list"):
+        arguments = ()
+    title = text_of(client, name, *arguments).partition("<title>")[2].partition("</title>")[0]
+    assert title.partition(" · ")[0] == TITLES[name].format(run=run.pk)
+
+
+DIALOGS = {
+    "plan-run": "Remove 2 images, free 2.00 MB",
+    "run-cancel": "Cancel the run",
+    "policy-remove": "Remove the policy",
+    "pause": "Pause all cleanup",
+}
+
+
+@pytest.mark.parametrize("name", DIALOGS)
+def test_question_is_a_dialog_over_a_page_and_a_page_without_a_script(
+    client: Client, ada: User, host: Host, name: str
+) -> None:
+    run = ran(host, RunState.RUNNING)
+    key = {"plan-run": run.plan_id, "run-cancel": run.pk, "policy-remove": run.policy_id}.get(name)
+    here = address(name, *([key] if key else []))
+    dialog = " ".join(client.get(here, headers={"HX-Request": "true"}).content.decode().split())
+    page = text_of(client, name, *([key] if key else []))
+    assert "<dialog data-open" in dialog
+    assert "<dialog" not in page
+    assert "data-close" in dialog, "nothing is loaded anew"
+    assert "data-close" not in page
+    for text in (dialog, page):
+        form = text.partition(f'<form method="post" action="{here}"')[2].partition("</form>")[0]
+        assert f"{DIALOGS[name]}</button>" in form.replace("</svg> ", "")
