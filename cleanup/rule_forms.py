@@ -12,7 +12,7 @@ from cleanup import policies, presets, rules, wording
 from cleanup.models import PolicyRule
 from images.forms.base import StyledForm
 
-RULES_AT_MOST = 40
+RULES_AT_MOST = policies.MAX_RULES + 1  # one too many is refused in words; none is left out in silence
 
 
 class RuleForm(StyledForm):

@@ -106,12 +106,10 @@ def outcome(item: Item) -> str:
 
 
 @register.filter
-def waiting_text(run: Run) -> str:
-    return wording.waiting(run.waiting_reason)
-
-
-@register.filter
 def why_not_begun(run: Run) -> str:
+    """Why it waits, or what ended it before it began; "" where nothing did."""
+    if run.state == RunState.WAITING:
+        return wording.waiting(run.waiting_reason)
     return wording.not_begun(run.waiting_reason) if run.ended_at and not run.started_at else ""
 
 

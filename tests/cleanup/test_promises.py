@@ -111,6 +111,7 @@ def test_what_could_not_be_measured_is_said_with_its_promise(
     overview = words_of(client, "overview-fragment")
     assert f"Left out, because not measured: 1 host, promised {words}." in overview
     assert "freed" not in overview
+    assert "no run had anything" not in overview
     Run.objects.filter(pk=run.pk).update(freed_bytes=0)  # another host was measured
     page = words_of(client, "run-detail", run.pk)
     assert f"1 host could not be measured; {words} of the promise were theirs." in page

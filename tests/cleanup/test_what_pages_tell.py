@@ -88,6 +88,13 @@ def test_banner_tells_who_paused_when_why_and_what_it_means(client: Client, ada:
     assert "paused" not in words_of(client, name)
 
 
+def test_banner_stands_on_every_page_of_what_it_stops(client: Client, ada: User, host: Host) -> None:
+    run = ran(host)
+    CleanupSwitch.objects.create(is_paused=True, reason="Audit week")
+    for name, pk in (("policy", run.policy_id), ("plan", run.plan_id), ("run", run.pk)):
+        tells(words_of(client, f"{name}-detail", pk), "All cleanup is paused.")
+
+
 def test_pausing_tells_what_it_does_and_resuming_too(client: Client, ada: User) -> None:
     tells(
         words_of(client, "pause"),
@@ -284,6 +291,31 @@ def test_removing_a_policy_tells_what_goes_with_it(client: Client, ada: User, ho
     )
 
 
+@pytest.mark.parametrize("is_enabled", [True, False])
+def test_switch_sends_the_other_state(client: Client, ada: User, host: Host, is_enabled: bool) -> None:
+    page = text_of(client, "policy-detail", nightly(host, is_enabled=is_enabled).pk)
+    assert f'name="is_enabled" value="{"" if is_enabled else "on"}"' in page
+
+
+def test_rules_that_select_everything_are_said_with_what_would_stay(
+    client: Client, ada: User, host: Host
+) -> None:
+    everything = {"pattern": "*", "syntax": "glob", "target": "tag"}
+    policy = nightly(host)
+    policy.rules.create(effect="delete", kind="tag_pattern", parameters=everything, position=1)
+    words = (
+        "These rules select every image on every host of the policy. Only what a keep rule keeps, and what is "
+        "pinned, in use, too young or the base of another image, would stay."
+    )
+    tells(words_of(client, "policy-detail", policy.pk), words)
+    sent = {"rule": ["r0"], "r0-kind": "tag_pattern"} | {
+        f"r0-{name}": each for name, each in everything.items()
+    }
+    page = client.post(address("policy-add"), {"name": "All", "scope": "all"} | sent).content.decode()
+    assert words.partition(". ")[2] in page
+    assert 'name="accepts_all"' in page
+
+
 def test_policy_that_is_running_is_not_removed_and_the_page_tells_why(
     client: Client, ada: User, host: Host
 ) -> None:
@@ -330,6 +362,71 @@ def test_form_of_a_known_policy_names_it_and_its_rules(client: Client, ada: User
 def test_form_that_is_not_right_tells_so_at_its_head(client: Client, ada: User) -> None:
     page = client.post(address("policy-add"), {"name": "", "scope": "all"}).content.decode()
     assert "The policy was not saved: something below is not right yet." in page
+
+
+def sent(client: Client, *kinds: str, **fields: Any) -> str:
+    """The form again, after a policy with rules of these kinds was sent and refused."""
+    rules = {f"r{number}-kind": kind for number, kind in enumerate(kinds)}
+    known = {"name": "All", "scope": "all", "time_zone": "UTC", "minimum_age_hours": 24}
+    data = known | {"rule": [f"r{number}" for number in range(len(kinds))]} | rules | fields
+    page = " ".join(client.post(address("policy-add"), data).content.decode().split())
+    assert not Policy.objects.exists()
+    return page
+
+
+def test_form_tells_what_is_wrong_with_a_rule_and_with_all_of_them(client: Client, ada: User) -> None:
+    twice = sent(client, "dangling", "dangling").partition('<input type="hidden" name="r1-kind"')[2]
+    assert "The same rule is there already." in twice
+    many = sent(client, *["older_than"] * 51, **{f"r{number}-days": number + 1 for number in range(51)})
+    assert "At most 50 rules." in many.partition("something below is not right yet.")[2][:200]
+
+
+def test_form_says_nothing_of_the_next_times_of_a_schedule_that_can_not_be_read(
+    client: Client, ada: User
+) -> None:
+    page = sent(client, "dangling", schedule="61 * * * *")
+    assert page.count("The minute “61” can not be read") == 1
+    assert "The next five times" not in page
+    assert "No schedule:" not in page
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ({"schedule": "61 * * * *"}, "The minute “61” can not be read"),
+        ({"schedule": "0 3 * * *", "time_zone": "Mars/One"}, "There is no such time zone."),
+        ({"schedule": ""}, "No schedule: it runs only when somebody starts it."),
+        (
+            {"schedule": "0 3 * * *", "time_zone": "Europe/Berlin"},
+            "Every day at 03:00 The next five times: Tue 2026-06-02 03:00 CEST in 13 h Wed 2026-06-03 03:00 CEST",
+        ),
+    ],
+)
+def test_schedule_is_explained_in_each_state(
+    client: Client, ada: User, query: dict[str, str], words: str
+) -> None:
+    tells(words_of(client, "schedule-explain", **query), words)
+
+
+def test_form_adds_rules_and_schedules_by_their_buttons(client: Client, ada: User, host: Host) -> None:
+    page = text_of(client, "policy-add")
+    for kind, preset in (("unused_for", "unused"), ("keep_label", "label")):
+        assert f'value="{preset}" hx-get="{address("rule-form", kind)}?preset={preset}"' in page
+    cron = "0%203%20%2A%20%2A%20%2A"
+    assert f'value="0 3 * * *" hx-get="{address("schedule-explain")}?preset={cron}"' in page
+    assert 'name="time_zone"' in page
+    policy = nightly(host)
+    policy.rules.create(effect="keep", kind="keep_label", parameters={"label": "stay"}, position=1)
+    tells(words_of(client, "policy-edit", policy.pk), "Images with this label: a key, or key=value.")
+    assert 'value="stay"' in text_of(client, "policy-edit", policy.pk)
+    assert 'class="form-hint"></p>' not in text_of(client, "policy-edit", policy.pk)
+
+
+def test_form_asks_for_groups_only_where_there_are_some(client: Client, ada: User, group: HostGroup) -> None:
+    assert 'name="groups"' in text_of(client, "policy-add")
+    assert text_of(client, "policy-add").count("choice-box") == 2
+    group.delete()
+    assert text_of(client, "policy-add").count("choice-box") == 1
 
 
 # Plans
@@ -399,6 +496,42 @@ def test_finished_preview_follows_nothing_and_one_without_images_asks_for_nothin
     assert "Run now" not in page
     Plan.objects.update(state=PlanState.FAILED)
     assert "What went wrong" not in words_of(client, "plan-detail", plan.pk)
+
+
+def test_preview_of_what_is_known_and_current_warns_of_nothing(client: Client, ada: User, host: Host) -> None:
+    plan = planned(host)
+    Host.objects.update(use_known_since=NOW - timedelta(days=90))
+    page = words_of(client, "plan-detail", plan.pk)
+    assert "What is not known" not in page
+    assert "edited after" not in page
+    assert "you may not see" not in page
+    Host.objects.update(use_known_since=None)
+    words = "What is not known Last use is not known, so rules about use select nothing there: runner."
+    tells(words_of(client, "plan-detail", plan.pk), words)
+
+
+def test_plan_of_many_hosts_is_paged_and_filtered_where_it_stands(
+    client: Client, ada: User, host: Host
+) -> None:
+    plan = planned(host)
+    for _ in range(25):
+        rows.add_host(plan, factories.make_host(), removed=0, kept=0)
+    tells(words_of(client, "plan-detail", plan.pk), "1–25 of 26")
+    page = text_of(client, "plan-detail", plan.pk)
+    form = page.partition(f'role="search" action="{address("plan-detail", plan.pk)}"')[2].partition(
+        "</form>"
+    )[0]
+    for field in ("q", "host", "part", "reason"):
+        assert f'name="{field}"' in form
+    assert 'type="submit">Filter</button>' in form, "without a script"
+
+
+def test_refusal_is_told_in_the_question_alone(client: Client, ada: User, host: Host) -> None:
+    plan = planned(host)
+    assert 'role="alert"' not in text_of(client, "plan-run", plan.pk)
+    CleanupSwitch.objects.create(is_paused=True, reason="Audit week")
+    page = client.post(address("plan-run", plan.pk)).content.decode()
+    assert "All cleanup is paused." in page.partition('role="alert">')[2].partition("</div>")[0]
 
 
 def test_preview_that_can_not_be_run_tells_what_helps(client: Client, ada: User, host: Host) -> None:
@@ -512,10 +645,13 @@ def test_hosts_behind_the_first_load_theirs_when_opened(client: Client, ada: Use
     plan = planned(host)
     other = factories.make_host("zeta")
     rows.add_host(plan, other)
-    ways = ways_of(client, "plan-detail", plan.pk)
+    ways, page = ways_of(client, "plan-detail", plan.pk), text_of(client, "plan-detail", plan.pk)
     for words, part in (("Show what would go", "removed"), ("Show what stays", "kept")):
         assert ways[words].rstrip("?") == address("plan-part", plan.pk, other.pk, part)
-    page = text_of(client, "plan-detail", plan.pk)
+        assert f'hx-get="{address("plan-part", plan.pk, other.pk, part)}?"' in page
+        left = words_of(client, "plan-detail", plan.pk, part="kept" if part == "removed" else "removed")
+        assert words not in left, "nothing of it matches"
+        assert " 0 Image|" not in left
     assert page.count('<details class="card fold" open>') == 1
 
 
@@ -568,6 +704,9 @@ def test_long_part_tells_its_place_and_leads_on(client: Client, ada: User, host:
         assert (ways["Previous"], ways["Next"]) == (f"{here}?page=1", f"{here}?page=3")
         assert "Previous" not in ways_of(client, "plan-part", plan.pk, host.pk, part)
         assert "Next" not in ways_of(client, "plan-part", plan.pk, host.pk, part, page=3)
+        page = text_of(client, "plan-part", plan.pk, host.pk, part, page=2)
+        assert page.count(f'hx-get="{here}?page=') == 2
+    assert "of 1" not in words_of(client, "plan-part", planned(host, plan.policy).pk, host.pk, "kept")
 
 
 @pytest.mark.parametrize(
@@ -637,6 +776,41 @@ def test_list_tells_of_a_run_in_each_state(
     tells(words_of(client, "run-list"), words)
 
 
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        (
+            {"state": RunState.WAITING, "waiting_reason": "limit", "ended_at": None},
+            "|Waiting for approval It removes more than the policy's limit.|",
+        ),
+        (
+            {"state": RunState.CANCELLED, "waiting_reason": "paused", "started_at": None},
+            "|Cancelled All cleanup was paused.|",
+        ),
+        ({"waiting_reason": "limit"}, "|Succeeded|"),
+    ],
+)
+def test_list_tells_why_a_run_waits_or_did_not_begin(
+    client: Client, ada: User, host: Host, fields: dict[str, Any], words: str
+) -> None:
+    ran(host)
+    Run.objects.update(**fields)
+    tells(words_of(client, "run-list"), words)
+
+
+def test_long_list_of_runs_is_paged_filtered_and_followed_where_it_stands(
+    client: Client, ada: User, host: Host
+) -> None:
+    policy = nightly(host)
+    Run.objects.bulk_create(Run(policy=policy, state=RunState.SUCCEEDED) for _ in range(51))
+    tells(words_of(client, "run-list"), "Runs Policy All policies", "1–50 of 51")
+    page = text_of(client, "run-list", state="succeeded")
+    for field in ("policy", "host", "state", "started"):
+        assert f'name="{field}"' in page
+    assert 'type="submit">Filter</button>' in page, "without a script"
+    assert f'data-live="runs" data-live-refresh hx-get="{address("run-list")}?state=succeeded"' in page
+
+
 def test_run_of_a_prune_is_listed_without_a_page_of_its_policy(client: Client, ada: User, host: Host) -> None:
     run = rows.make_run(planned(host, nightly(host, is_one_off=True)), RunState.SUCCEEDED)
     for name, arguments in (("run-list", ()), ("run-detail", (run.pk,))):
@@ -697,6 +871,28 @@ def test_head_tells_of_a_run_in_each_state(
     run = ran(host)
     Run.objects.update(**fields)
     tells(words_of(client, "run-detail", run.pk), words)
+
+
+def test_head_of_an_open_run_follows_it_and_tells_only_what_is_so(
+    client: Client, ada: User, host: Host
+) -> None:
+    run = ran(host, RunState.RUNNING)
+    follows = f'<div id="run_head" class="stack" data-live="run:{run.pk}" data-live-refresh'
+    assert follows in text_of(client, "run-detail", run.pk)
+    assert "you may not see" not in words_of(client, "run-detail", run.pk)
+    Run.objects.update(state=RunState.SUCCEEDED)
+    assert follows not in text_of(client, "run-detail", run.pk)
+
+
+def test_waiting_run_is_approved_by_a_button_or_tells_what_helps(
+    client: Client, ada: User, host: Host
+) -> None:
+    run = ran(host, RunState.WAITING)
+    way = ways_of(client, "run-detail", run.pk)["Approve: remove 2 images, free 2.00 MB"]
+    assert way == address("run-approve", run.pk)
+    CleanupSwitch.objects.create(is_paused=True, reason="Audit week")
+    why = explain("cleanup_paused")
+    tells(words_of(client, "run-detail", run.pk), f"It can not be approved now: {why.what} {why.remedy}")
 
 
 def test_head_tells_who_approved_a_run(client: Client, ada: User, host: Host) -> None:
@@ -802,6 +998,23 @@ def test_images_of_a_run_tell_their_outcome_and_what_the_engine_said(
     tells(words_of(client, "run-items", run.pk, host.pk, q="absent"), "No image here matches.")
 
 
+def test_many_images_of_a_run_are_paged(client: Client, ada: User, host: Host) -> None:
+    plan = rows.make_plan(nightly(host))
+    rows.add_host(plan, host, removed=60)
+    run = rows.make_run(plan, RunState.SUCCEEDED)
+    tells(words_of(client, "run-items", run.pk, host.pk), "1–50 of 60")
+    here = address("run-items", run.pk, host.pk)
+    assert ways_of(client, "run-items", run.pk, host.pk)["Next"] == f"{here}?page=2"
+
+
+def test_tables_have_names_for_who_hears_them(client: Client, ada: User, host: Host) -> None:
+    run = ran(host)
+    assert 'aria-label="Images of runner in this run"' in text_of(client, "run-items", run.pk, host.pk)
+    page = text_of(client, "plan-detail", run.plan_id)
+    assert 'aria-label="What would go from runner"' in page
+    assert 'aria-label="What stays on runner"' in page
+
+
 def test_images_of_a_quiet_ended_host_have_no_notes(client: Client, ada: User, host: Host) -> None:
     run = ran(host)
     page = words_of(client, "run-items", run.pk, host.pk)
@@ -834,6 +1047,14 @@ def test_first_host_of_a_run_is_open_and_the_others_load_when_opened(
 def test_filter_of_a_run_can_be_taken_back(client: Client, ada: User, host: Host) -> None:
     run = ran(host)
     assert "Show all" not in ways_of(client, "run-detail", run.pk)
+    page = text_of(client, "run-detail", run.pk)
+    form = page.partition('class="filters" role="search">')[2].partition("</form>")[0]
+    assert 'name="q"' in form
+    assert 'name="state"' in form
+    assert " Filter</button>" in form
+    Run.objects.filter(pk=run.pk).first().host_runs.all().delete()  # type: ignore[union-attr]
+    assert 'role="search"' not in text_of(client, "run-detail", run.pk)
+    run = rows.make_run(planned(host, run.policy), RunState.SUCCEEDED)
     assert ways_of(client, "run-detail", run.pk, q="x")["Show all"] == address("run-detail", run.pk)
 
 
