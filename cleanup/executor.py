@@ -225,14 +225,7 @@ class _Work:
         self.host_run.save(update_fields=["bytes_after", "freed_bytes", "was_disturbed"])
         host_run_end(self.host_run, job_state)
         run_settle(self.host_run.run)
-        promise = self.host_run.promise
-        # As a removal tells it: the most, and with it the least or that it is "up to" the most.
-        return {
-            "freed_bytes": self.host_run.freed_bytes,
-            "promised_bytes": promise.high,
-            "promised_low_bytes": 0 if promise.is_up_to else promise.low,
-            "is_up_to": promise.is_up_to,
-        }
+        return {"freed_bytes": self.host_run.freed_bytes, **self.host_run.promise.values}
 
     def _measure(self) -> None:
         """Not measured is None and no guess. After a cut the engine needs a new connection."""

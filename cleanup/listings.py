@@ -21,9 +21,9 @@ from cleanup.models import (
     RunState,
     Survivor,
 )
-from cleanup.promises import Promise
 from images import access
 from images.models import Host, ItemState, Permission, User
+from images.promises import Promise
 
 M = TypeVar("M", Item, Survivor)
 

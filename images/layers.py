@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from images.promises import Promise
+
 
 def chain_ids(diff_ids: Sequence[str]) -> list[str]:
     """The chain ID of each layer, bottom first (OCI image spec: chain_i = sha256("chain_{i-1} diff_i"))."""
@@ -115,21 +117,14 @@ class Holding:
 
 
 @dataclass(frozen=True, slots=True)
-class Freed:
-    """What removing a set frees, in bytes. `low` equals `high` where the figure is exact."""
+class Freed(Promise):
+    """What removing a set frees, in bytes."""
 
-    low: int = 0
-    high: int = 0
-    is_up_to: bool = False  # the build cache may hold layers back
     # In order of removal, children first; sums to `high`.
     by_key: dict[int, int] = field(default_factory=dict)
     parents: tuple[int, ...] = ()  # untagged parents that go along
     # A copy that frees nothing, and the copies that hold its layers.
     blockers: dict[int, tuple[int, ...]] = field(default_factory=dict)
-
-    @property
-    def is_exact(self) -> bool:
-        return self.low == self.high and not self.is_up_to
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from images.jobs import ItemInput, job_start
 from images.layers import Freed
 from images.models import Copy, Host, ItemState, Job, JobItem, Permission, Pin, Reference, StoreKind, User
 from images.operations import operation
+from images.promises import Promise
 from images.restoring import reference_taken
 
 MOST_HOLDERS = 200
@@ -181,9 +182,7 @@ def _start(by: User, removal: HostRemoval, shown: References, *, force: bool, ba
         "engine": removal.host.engine_mark,
         "force": force,
         "items": plan,
-        "promised_bytes": removal.freed.high,
-        "promised_low_bytes": removal.freed.low,
-        "is_up_to": removal.freed.is_up_to,
+        **removal.freed.values,
     }
     items = [_item(copy, removal.takes.get(copy.pk)) for copy in removal.copies]
     job = job_start(
@@ -204,7 +203,8 @@ def _item(copy: Copy, take: Sequence[str] | None) -> ItemInput:
 def remove(context: JobContext) -> dict[str, Any]:
     """Works the items off in order and measures on the engine what that freed."""
     parameters, host, engine = context.job.parameters, context.host, context.engine
-    context.result.update({key: parameters[key] for key in ("promised_bytes", "is_up_to")})
+    if promise := Promise.of(parameters):
+        context.result.update(promise.values)
     engine_check(host, engine, parameters["engine"])
     before = stored_bytes(host, engine)
     work = _Work(context, engine)

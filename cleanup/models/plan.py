@@ -8,8 +8,8 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from cleanup.models.policy import Policy
-from cleanup.promises import Promise
 from images.models import Copy, Host, ItemState
+from images.promises import Promise
 
 
 class PlanState(models.TextChoices):

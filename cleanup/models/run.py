@@ -6,8 +6,8 @@ from django.utils.translation import gettext_lazy as _
 
 from cleanup.models.plan import HostPlan, Plan, PlanState
 from cleanup.models.policy import Policy
-from cleanup.promises import Promise
 from images.models import Host, Job
+from images.promises import Promise
 
 
 class RunState(models.TextChoices):

@@ -10,10 +10,9 @@ from django.utils.translation import ngettext
 
 from cleanup import listings, presets, wording
 from cleanup.models import HostPlan, HostRun, Item, Policy, PolicyRule, Run, RunState, Survivor
-from cleanup.promises import Promise
 from images import access
 from images.models import ItemState, Permission
-from images.templatetags.drydock import duration, human_size, size
+from images.templatetags.drydock import duration
 
 register = template.Library()
 
@@ -49,29 +48,6 @@ def run_badge(run: Run | HostRun) -> SafeString:
 def item_badge(state: str) -> SafeString:
     known = ItemState(state)
     return format_html('<span class="badge is-{}">{}</span>', _ITEM_LOOKS[known], known.label)
-
-
-@register.filter
-def promised(promise: Promise | None) -> str:
-    """Promised bytes as exactly as they are known: a size, a range, or "up to" one. None is a dash."""
-    if promise is None:
-        return "–"
-    if promise.is_up_to:
-        return format_html(_("up to {}"), size(promise.high))
-    if promise.is_exact:
-        return size(promise.high)
-    return format_html(_("{} to {}"), size(promise.low), size(promise.high))
-
-
-@register.filter
-def promised_text(promise: Promise) -> str:
-    """The same as bare text, for buttons and titles."""
-    high = human_size(promise.high)
-    if promise.is_up_to:
-        return _("up to %(size)s") % {"size": high}
-    if promise.is_exact:
-        return high
-    return _("%(low)s to %(high)s") % {"low": human_size(promise.low), "high": high}
 
 
 @register.filter

@@ -12,6 +12,8 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop, ngettext
 
+from images.promises import Promise
+
 register = template.Library()
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
@@ -39,6 +41,29 @@ def size(size_bytes: int | None) -> str:
 def plain_size(size_bytes: int | None) -> str:
     """The size as bare text, for attributes and buttons."""
     return "–" if size_bytes is None else human_size(size_bytes)
+
+
+@register.filter
+def promised(promise: Promise | None) -> str:
+    """Promised bytes as exactly as they are known: a size, a range, or "up to" one. None is a dash."""
+    if promise is None:
+        return "–"
+    if promise.is_up_to:
+        return format_html(_("up to {}"), size(promise.high))
+    if promise.is_exact:
+        return size(promise.high)
+    return format_html(_("{} to {}"), size(promise.low), size(promise.high))
+
+
+@register.filter
+def promised_text(promise: Promise) -> str:
+    """The same as bare text, for buttons and titles."""
+    high = human_size(promise.high)
+    if promise.is_up_to:
+        return _("up to %(size)s") % {"size": high}
+    if promise.is_exact:
+        return high
+    return _("%(low)s to %(high)s") % {"low": human_size(promise.low), "high": high}
 
 
 _STEPS = (

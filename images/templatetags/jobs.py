@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy
 
 from images.errors import Explanation, Text, explain
 from images.models import ItemState, Job, JobItem, Registry, RemoteTag
+from images.promises import Promise
 from images.templatetags.drydock import duration, human_size
 
 register = template.Library()
@@ -117,6 +118,18 @@ def result_bytes(job: Job, name: str) -> Any:
     """A number of bytes that the operation reported, such as "freed_bytes"; None when it did not."""
     value = job.result.get(name)
     return value if isinstance(value, int) else None
+
+
+@register.filter
+def promise(job: Job) -> Promise | None:
+    """What its result says was promised; None where nothing was."""
+    return Promise.of(job.result)
+
+
+@register.filter
+def is_promise_kept(job: Job) -> bool:
+    promised, freed = promise(job), result_bytes(job, "freed_bytes")
+    return promised is not None and freed is not None and promised.is_kept(freed)
 
 
 @register.filter

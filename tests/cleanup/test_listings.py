@@ -25,8 +25,8 @@ from cleanup.models import (
     RunState,
     Survivor,
 )
-from cleanup.promises import Promise
 from images.models import Host, HostGroup, ItemState, Job, User
+from images.promises import Promise
 from tests import factories
 from tests.cleanup import rows
 

@@ -6,8 +6,8 @@ import pytest
 from django.test import Client
 
 from cleanup.models import Plan, Run, RunState
-from cleanup.promises import Promise
 from images.models import Host
+from images.promises import Promise
 from tests import factories
 from tests.cleanup import rows
 from tests.cleanup.pages import words_of

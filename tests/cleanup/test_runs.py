@@ -9,10 +9,10 @@ from django.utils import timezone
 
 from cleanup import planning, policies, runs, tasks
 from cleanup.models import HostPlan, Item, Plan, PlanState, Policy, Run, RunState
-from cleanup.promises import Promise
 from cleanup.settling import items_due
 from images.errors import UserError
 from images.models import Copy, Host, HostState, ItemState, Job, JobState, Pin, User
+from images.promises import Promise
 from images.tasks import TICKS
 from tests import factories
 from tests.cleanup import rows

@@ -25,9 +25,9 @@ FLOORS: list[tuple[str, ...]] = [
     ("images.models", "images.errors", "images.problems"),
 ]
 PURE = (  # no Django, no SDK, no rows
-    "images.addresses", "images.dockerfiles", "images.layers", "images.meter", "images.references",
+    "images.addresses", "images.dockerfiles", "images.layers", "images.meter", "images.promises", "images.references",
     "images.secrets", "images.ssh_keys", "images.treemap", "images.turns", "cleanup.facts", "cleanup.patterns",
-    "cleanup.planner", "cleanup.promises", "cleanup.rules", "cleanup.schedule", "cleanup.versions",
+    "cleanup.planner", "cleanup.rules", "cleanup.schedule", "cleanup.versions",
 )  # fmt: skip
 # The Docker SDK is spoken in one room; everything else sees typed snapshots.
 MAY_USE_DOCKER = ("images.engine", "config.demo")

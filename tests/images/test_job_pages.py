@@ -1,5 +1,6 @@
 """The list of jobs, a job's page, its log, cancelling it."""
 
+import re
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -11,6 +12,7 @@ from django.utils import timezone
 
 from images.models import Host, HostGroup, ItemState, Job, JobItem, JobLog, Permission, User
 from images.operations import OPERATIONS, operation
+from images.promises import Promise
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -245,12 +247,31 @@ def test_jobs_of_one_click_are_shown_together_as_far_as_visible(
     assert str(hidden.host) not in text
 
 
-def test_promised_and_freed_are_shown(client: Client, vera: User, host: Host) -> None:
-    job = make_job(host, state="succeeded", result={"promised_bytes": 4_600_000, "freed_bytes": 4_600_000})
+@pytest.mark.parametrize(
+    ("result", "said"),
+    [
+        ({"promised_bytes": 4_600_000, "freed_bytes": 4_600_000}, "4.60 MB Freed 4.60 MB Exactly what was"),
+        ({"promised_bytes": 4_600_000, "freed_bytes": 4_500_000}, "4.60 MB Freed 4.50 MB As the engine"),
+        (
+            Promise(4000, 5000).values | {"freed_bytes": 4500},
+            "4.00 kB to 5.00 kB Freed 4.50 kB Within what was",
+        ),
+        (
+            Promise(4000, 5000).values | {"freed_bytes": 3999},
+            "4.00 kB to 5.00 kB Freed 4.00 kB As the engine",
+        ),
+        (Promise(5000, 5000, True).values | {"freed_bytes": 0}, "up to 5.00 kB Freed 0 B Within what was"),
+        (Promise(5000, 5000).values, "5.00 kB"),
+    ],
+)
+def test_promised_and_freed_are_shown_as_exactly_as_they_are_known(
+    client: Client, vera: User, host: Host, result: dict[str, Any], said: str
+) -> None:
+    job = make_job(host, state="succeeded", result=result)
     client.force_login(vera)
-    text = page(client, f"/jobs/{job.pk}/")
-    assert text.count("4.60 MB") == 2
-    assert "Exactly what was promised." in text
+    words = " ".join(re.sub(r"<[^>]*>", " ", page(client, f"/jobs/{job.pk}/")).split())
+    assert f"Promised {said}" in words
+    assert ("Freed" in words) is ("freed_bytes" in result)
 
 
 def test_log_is_shown_escaped_and_whole_as_text(client: Client, vera: User, host: Host) -> None:
