@@ -67,12 +67,17 @@ def user_add(request: HttpRequest) -> HttpResponse:
 def user_detail(request: HttpRequest, *, pk: int) -> HttpResponse:
     person = get_object_or_404(User, pk=pk)
     hosts = Host.objects.only("pk", "name").prefetch_related("groups")
+    teams = person.teams.prefetch_related("grants__role", "grants__group")
+    rights = access.rights(person, hosts)
+    everywhere = [permission for permission in Permission if access.can_everywhere(person, permission)]
     context = {
         "person": person,
-        "teams": person.teams.prefetch_related("grants__role", "grants__group"),
-        "rights": access.rights(person, hosts),
+        "teams": teams,
+        "has_role": any(team.grants.all() for team in teams),
+        "rights": rights,
         "permissions": list(Permission),
-        "everywhere": [p for p in Permission if access.can_everywhere(person, p)],
+        "everywhere": everywhere,
+        "may_anything": bool(everywhere) or any(right.permissions for right in rights),
         "is_admin": services.admins().filter(pk=pk).exists(),
     }
     return render(request, "images/user_detail.html", context)

@@ -7,7 +7,7 @@ from django.test import Client
 
 from images import access, team
 from images.errors import UserError
-from images.models import AuditEntry, Grant, Permission, Role, Team, User
+from images.models import AuditEntry, Grant, HostGroup, Permission, Role, Team, User
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -169,8 +169,6 @@ def test_admin_of_one_group_sees_no_team_page(client: Client) -> None:
 
 
 def test_page_of_a_person_says_what_they_may_do_and_why(admin_client: Client) -> None:
-    from images.models import HostGroup
-
     ci = HostGroup.objects.create(name="ci")
     factories.make_host("runner", groups=(ci,))
     ada = factories.make_user("ada")
@@ -183,6 +181,19 @@ def test_page_of_a_person_says_what_they_may_do_and_why(admin_client: Client) ->
     shown = re.findall(r'visually-hidden">(yes|no)<', row[1])
     held = access.BUILT_IN_ROLES["operator"][1]
     assert shown == ["yes" if permission in held else "no" for permission in Permission]
+
+
+@pytest.mark.parametrize("has_role", [False, True])
+def test_person_who_may_nothing_is_told_so_with_what_helps(admin_client: Client, has_role: bool) -> None:
+    factories.make_host("runner")
+    ada = factories.make_user("ada")
+    if has_role:
+        factories.grant(ada, "operator", HostGroup.objects.create(name="nowhere"))
+    page = admin_client.get(f"/team/users/{ada.pk}/").content.decode()
+    assert ("no team of this person has a role" in page) is not has_role
+    assert ("hold no host" in page) is has_role
+    assert "Teams and roles" in page
+    assert "runner" not in page, "a table of nothing but no"
 
 
 def test_rights_shown_are_those_that_hold() -> None:
