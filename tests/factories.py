@@ -67,9 +67,13 @@ def make_host(name: str = "", *, groups: tuple[HostGroup, ...] = (), **fields: A
     return host
 
 
-def make_layer(size_bytes: int, chain_id: str = "", store_kind: str = StoreKind.GRAPH) -> Layer:
+def make_layer(
+    size_bytes: int, chain_id: str = "", store_kind: str = StoreKind.GRAPH, created_by: str = ""
+) -> Layer:
     chain = chain_id or f"sha256:{next(_sequence):064x}"
-    return Layer.objects.create(chain_id=chain, diff_id=chain, size_bytes=size_bytes, store_kind=store_kind)
+    return Layer.objects.create(
+        chain_id=chain, diff_id=chain, size_bytes=size_bytes, store_kind=store_kind, created_by=created_by
+    )
 
 
 def make_image(*layers: Layer, **fields: Any) -> Image:

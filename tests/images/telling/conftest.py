@@ -1,0 +1,27 @@
+"""The clock stands still; an admin is signed in; a host with an image in use, one pinned, and some that may go."""
+
+from collections.abc import Iterator
+
+import pytest
+import time_machine
+from django.test import Client
+
+from images.models import Host, HostGroup, User
+from tests import factories
+from tests.images.telling.made import NOW, signed_in
+
+
+@pytest.fixture(autouse=True)
+def _clock() -> Iterator[None]:
+    with time_machine.travel(NOW, tick=False):
+        yield
+
+
+@pytest.fixture
+def ada(client: Client) -> User:
+    return signed_in(client, "admin", name="ada")
+
+
+@pytest.fixture
+def host(group: HostGroup) -> Host:
+    return factories.make_host("runner", groups=(group,), state_since=NOW, synced_at=NOW)
