@@ -5,12 +5,14 @@ from typing import Any
 
 from django import template
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.translation import ngettext
 
 from images import audit
 from images.models import Host, Job
 from images.operations import OPERATIONS
 from images.ssh_keys import HostKey
+from images.templatetags.drydock import size
 
 register = template.Library()
 
@@ -87,6 +89,13 @@ def engine_name(host: Host) -> str:
     """The product behind the host by its own name: "Docker 28.5.2", "Podman 5.8.6"; a dash when not known."""
     names = {"docker": "Docker", "podman": "Podman"}
     return f"{names.get(host.engine_kind, host.engine_kind)} {host.engine_version}".strip() or "–"
+
+
+@register.filter
+def unused(host: Host) -> str:
+    """What removing every unused image would free there: exact, "≤" where a cache may hold layers back, "≈" else."""
+    mark = "≤ " if host.build_cache_holds_layers else "≈ " if host.is_estimate else ""
+    return format_html("{}{}", mark, size(host.unused_bytes))
 
 
 @register.filter

@@ -226,7 +226,7 @@ def test_list_without_jobs_tells_why(client: Client, ada: User, host: Host) -> N
 
 def test_batch_tells_of_all_its_jobs(client: Client, ada: User, host: Host, vault: Host) -> None:
     batch, attic = uuid.uuid4(), Host.objects.create(name="attic", address="unix:///run/attic.sock")
-    same = {"batch": batch, "subject": "shop/api:1", "created_by": ada}
+    same: dict[str, Any] = {"batch": batch, "subject": "shop/api:1", "created_by": ada}
     failed = job_of(
         host, state="failed", error_code="host_gone", error_values={"host": "runner"}, error_raw="EOF",
         started_at=NOW - timedelta(seconds=8), ended_at=NOW, **same,
