@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from images.errors import explain
 from images.models import Host, HostGroup, Job, User
 from tests import factories
 from tests.images.telling.made import NOW, address, copy_of, page_of, signed_in, ways_of, words_of
@@ -46,8 +47,8 @@ def test_host_tells_its_engine_its_bytes_and_how_fresh_that_is(
         "than one image Unused 1.00 kB freed if every unused image went Engine Online "
         "Engine|Docker 28.5.1|API version|1.51|Image store|graph driver (overlay2)|"
         "Images are stored in|/var/lib/docker|Registry mirrors|https://mirror.example|System|Debian 12, x86_64|"
-        "Build cache|700 B|How Drydock sees it Address|tcp://runner.example:2376 TLS|Groups|ci|",
-        "|Picture taken|4 min ago|Events|followed without a break; began 7 h ago|Last event|2 min ago|"
+        "Build cache|700 B|How Drydock sees it Address|tcp://runner.example:2376 TLS|Groups|ci|"
+        "Added|now|Picture taken|4 min ago|Events|followed without a break; began 7 h ago|Last event|2 min ago|"
         "Use is known|without a gap; the record begins 9 d ago|",
         "Jobs All of its jobs No job has run on this host yet.",
     )
@@ -133,6 +134,9 @@ def test_host_that_is_offline_tells_since_when_why_and_what_helps(
         "every half minute. ",
         "What the engine said ECONN",
     )
+    told = explain("host_refused", {"address": "x"})
+    assert told.cause in page
+    assert told.remedy.replace("`", "") in page
     Host.objects.filter(pk=runner.pk).update(state="online")
     assert "|Last error|now " in words_of(client, "host-detail", runner.pk)
     Host.objects.filter(pk=runner.pk).update(state="offline", state_since=None, synced_at=None)

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from images import job_logs
 from images.models import Copy, Host, Job, JobItem, JobLog, User
 from images.promises import Promise
 from tests.images.telling.made import NOW, address, copy_of, page_of, signed_in, ways_of, words_of
-from tests.pages import tells
+from tests.pages import tells, words
 
 pytestmark = pytest.mark.django_db
 OLD = "sha256:" + "cd" * 32
@@ -89,13 +90,16 @@ def test_open_job_follows_itself_and_can_be_cancelled(client: Client, ada: User,
         detail={"layers": [
             {"id": "aaa", "state": "done", "done": 10, "total": 10},
             {"id": "bbb", "state": "downloading", "done": 500, "total": 2000},
+            {"id": "ccc", "state": "extracting", "done": 30, "total": 30, "extracted": 20},
+            {"id": "ddd", "state": "waiting", "done": 0, "total": 0},
         ]},
     )  # fmt: skip
     tells(
         words_of(client, "job-detail", job.pk),
         f"Pull shop/api:2 #{job.pk} Running Started by ada, 10 min ago Cancel this job 510 B / 2.01 kB",
         "Host|runner|Began|1 min ago|Took|1 min 0 s|",
-        "Layers 2 layers Layer|State|Progress|Size|Rate|aaa|Done||10 B||bbb|Downloading||500 B of 2.00 kB||",
+        "Layers 4 layers. The size of 1 that waits is not known yet: total and time left will grow. "
+        "Layer|State|Progress|Size|Rate|aaa|Done||10 B||bbb|Downloading||500 B of 2.00 kB||ccc|",
         "What was asked Image|shop/api:2|",
     )
     page = page_of(client, "job-detail", job.pk)
@@ -104,6 +108,8 @@ def test_open_job_follows_itself_and_can_be_cancelled(client: Client, ada: User,
         f'data-live="job:{job.pk}" data-live-refresh hx-get="{address("job-detail", job.pk)}"',
         'hx-trigger="live, every 10s"',
         'aria-label="Layers"',
+        '<progress value="500" max="2000" aria-label="bbb"',
+        '<progress value="20" max="30" aria-label="ccc"',
     )
     assert ways_of(client, "job-detail", job.pk)["Cancel this job"] == address("job-cancel", job.pk)
     signed_in(client, "viewer")
@@ -169,12 +175,22 @@ def test_build_tells_what_each_step_added(client: Client, ada: User, host: Host,
     assert page.count("shop/api:1 belonged to cdcdcdcdcdcd before.") == 1
 
 
-def test_log_is_shown_searched_and_whole(client: Client, ada: User, host: Host) -> None:
+def test_log_is_shown_searched_and_whole(
+    client: Client, ada: User, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job = job_of(host, state="succeeded")
     JobLog.objects.create(job=job, text="first line\nsecond line\nlast\n")
     tells(words_of(client, "job-detail", job.pk), "Log Search The whole log first line second line last")
     ways = ways_of(client, "job-detail", job.pk)
     assert ways["The whole log"] == address("job-log", job.pk)
+    tells(page_of(client, "job-detail", job.pk), 'placeholder="Search the log"', 'aria-label="Log">')
+    found = page_of(client, "job-detail", job.pk, q="LINE")
+    tells(words(found), "2 lines with “LINE”. Clear first line second line")
+    tells(found, 'name="q" value="LINE"', 'aria-label="Lines found"')
+    assert ways_of(client, "job-detail", job.pk, q="first")["Clear"] == address("job-detail", job.pk)
+    tells(words_of(client, "job-detail", job.pk, q="first"), "1 line with “first”.")
+    monkeypatch.setattr(job_logs, "MOST_FOUND", 1)
+    tells(words_of(client, "job-detail", job.pk, q="line"), "The first 1 lines with “line”. Clear first line")
 
 
 # The list
@@ -263,15 +279,16 @@ def test_batch_tells_of_all_its_jobs(client: Client, ada: User, host: Host, vaul
     assert f"job:{running.pk}" in page_of(client, "job-detail", running.pk)
 
 
-def test_batch_of_removals_tells_what_each_freed(client: Client, ada: User, host: Host) -> None:
+def test_batch_tells_of_each_kind_of_work(client: Client, ada: User, host: Host, vault: Host) -> None:
     batch = uuid.uuid4()
     job_of(host, "remove", state="succeeded", batch=batch, result={"freed_bytes": 5000})
-    job_of(
-        host,
-        "build",
-        state="running",
-        batch=batch,
-        detail={"steps": [{"state": "done"}, {"state": "running"}]},
+    steps = [
+        {"n": n, "name": "RUN", "kind": "step", "state": state} for n, state in ((1, "done"), (2, "running"))
+    ]
+    job_of(vault, "build", state="running", batch=batch, detail={"steps": steps}, subject="shop/api:1")
+    tells(
+        words_of(client, "batch-detail", batch),
+        "|freed 5.00 kB|",
+        "|1 of 2 steps|",
+        "vault shop/api:1|Running|",
     )
-    page = words_of(client, "batch-detail", batch)
-    tells(page, "|freed 5.00 kB|")

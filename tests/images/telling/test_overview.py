@@ -46,6 +46,9 @@ def test_overview_tells_what_there_is_and_what_could_be_freed(client: Client, ad
         f'data-live="hosts inventory" data-live-refresh hx-get="{address("overview-figures")}"',
         f'data-live="jobs" data-live-refresh hx-get="{address("overview-jobs")}"',
         f'hx-get="{address("overview-space")}" hx-trigger="load"',
+        'aria-label="5.00 kB in all, 1.00 kB unused"',
+        'class="host-bar-total" width="100.00"',
+        'class="host-bar-unused" width="20.00"',
     )
     assert ways_of(client, "overview").items() >= {
         "runner": address("host-detail", fleet.host_id),
