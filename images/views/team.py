@@ -42,9 +42,9 @@ def team(request: HttpRequest) -> HttpResponse:
     context = {
         "people": User.objects.prefetch_related("teams"),
         "admin_ids": set(services.admins().values_list("pk", flat=True)),
-        "teams": Team.objects.annotate(member_count=Count("members")).prefetch_related(
-            "grants__role", "grants__group"
-        ),
+        "teams": Team.objects.annotate(member_count=Count("members"))
+        .order_by("name")
+        .prefetch_related("grants__role", "grants__group"),
         "roles": Role.objects.all(),
         "permissions": Permission.choices,
     }

@@ -114,7 +114,10 @@ def test_image_of_a_container_or_a_pin_stays(host: Host, holder: str) -> None:
 def test_each_tick_looks_at_some_and_in_the_end_at_all() -> None:
     keys = [factories.make_image().pk for _ in range(7)]
     parts = range(keys[0] // 3 * 3, keys[-1] + 1, 3)
-    with mock.patch.object(forgetting, "IMAGES_AT_ONCE", 3), mock.patch.object(forgetting, "random") as chance:
+    with (
+        mock.patch.object(forgetting, "IMAGES_AT_ONCE", 3),
+        mock.patch.object(forgetting, "random") as chance,
+    ):
         for days in (0, 8):
             chance.randrange.side_effect = parts
             now = timezone.now() + timedelta(days=days)

@@ -42,8 +42,8 @@ def test_team_page_tells_who_there_is_and_what_teams_and_roles_allow(
         "Team Add a team Add a person People Name|Sign-in name|Teams|Last signed in|State|",
         "|ada|ada|team of ada|2 h ago|Admin|",
         "|bob|bob|team of bob|never|",
-        "Teams and what they may do Team|Members|Roles|team of ada|1|Admin on all hosts|team of bob|1|Operator on ci|"
-        "guests|0|no role yet: its members see nothing|",
+        "Teams and what they may do Team|Members|Roles|guests|0|no role yet: its members see nothing|"
+        "team of ada|1|Admin on all hosts|team of bob|1|Operator on ci|",
         f"What each role allows Role|{LABELS}|",
         f"|Operator|{answers('operator')}|",
         f"|Viewer|{answers('viewer')}|",
