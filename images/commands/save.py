@@ -55,12 +55,13 @@ def carry_out(context: JobContext) -> dict[str, Any]:
     parameters, engine = context.job.parameters, context.engine
     with worker_end(Sender(context.job.pk)) as relay:
         relay.wipe()
-        for image in parameters["images"]:
-            if moved := check_unmoved(engine, image["id"], image["names"]):
-                raise UserError("reference_moved", subject=moved, host=context.host.name)
         moving = Moving(context, "waiting", parameters["about_bytes"], file=parameters["file"], is_about=True)
         await_attention(relay, context.check, BEGIN_SECONDS)
         relay.check = attended(relay, context.check)
+        # The engine goes by name, so this comes last: the browser may have taken its time.
+        for image in parameters["images"]:
+            if moved := check_unmoved(engine, image["id"], image["names"]):
+                raise UserError("reference_moved", subject=moved, host=context.host.name)
         moving.phase("saving")
         with quiet.Watch(engine) as watch:
             pieces = archive.save(engine, parameters["names"], host=context.host.name)
