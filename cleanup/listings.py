@@ -362,7 +362,7 @@ def overview(user: User, policies: QuerySet[Policy], now: datetime | None = None
         unmeasured=_tally(host_runs.filter(freed_bytes=None)),
         waiting=list(runs.filter(state=RunState.WAITING)[:5]),
         running=list(runs.filter(state__in=(RunState.RUNNING, RunState.PLANNING))[:5]),
-        unseen=[policy for policy in enabled if policy.schedule and policy.needs_a_look],
+        unseen=[policy for policy in enabled if policy.waits_for_a_look],
         policy_count=len(list(policies)),
     )
 

@@ -55,6 +55,11 @@ class Policy(models.Model):
         """Whether nobody has seen a plan of the policy as it stands now."""
         return self.seen_revision != self.revision
 
+    @property
+    def waits_for_a_look(self) -> bool:
+        """Whether that keeps it from running by itself; what only people start has nothing to wait for."""
+        return self.needs_a_look and bool(self.schedule)
+
 
 class PolicyRule(models.Model):
     """One rule of a policy; `kind` is a name registered in rules.py, `parameters` are its fields."""

@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from cleanup import policies
-from cleanup.models import CleanupSwitch, Plan, PlanState, Run
+from cleanup.models import CleanupSwitch, Plan, PlanState, Policy, Run
 from images.models import Host, HostGroup, User
 from tests import factories
 from tests.cleanup import rows
@@ -224,6 +224,8 @@ def test_plan_that_was_run_links_to_its_run(client: Client, host: Host) -> None:
 def test_saying_that_it_looks_right_lets_the_policy_run_by_itself(client: Client, host: Host) -> None:
     user = signed_in(client, "maintainer")
     plan = made(host)
+    assert "let it run on schedule" not in text_of(client, "plan-detail", plan.pk), "it has none"
+    Policy.objects.update(schedule="0 3 * * *")
     assert "This looks right: let it run on schedule" in text_of(client, "plan-detail", plan.pk)
     client.post(reverse("cleanup:plan-seen", args=[plan.pk]))
     plan.policy.refresh_from_db()

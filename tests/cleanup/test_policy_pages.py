@@ -76,6 +76,8 @@ def test_list_marks_policies_that_need_a_look_or_are_off(client: Client, host: H
     assert "needs a look" not in text_of(client, "policy-list")
     assert "it is switched off" in text_of(client, "policy-list")
     rows.make_policy(hosts=[host])
+    assert "needs a look" not in text_of(client, "policy-list"), "what only people start waits for nobody"
+    rows.make_policy(hosts=[host], schedule="0 3 * * *")
     assert "needs a look" in text_of(client, "policy-list")
 
 
