@@ -122,7 +122,7 @@ def _rows(rows: Any, number: Any) -> Page[Any]:
 @require_http_methods(["GET", "POST"])
 def plan_run(request: SignedInRequest, pk: int) -> HttpResponse:
     plan = access.access_plan(request.user, pk, Permission.RUN_CLEANUP)
-    context = {
+    context: dict[str, Any] = {
         "plan": plan,
         "removing_hosts": listings.removing_hosts(plan),
     }
@@ -130,7 +130,7 @@ def plan_run(request: SignedInRequest, pk: int) -> HttpResponse:
         try:
             return redirect("cleanup:run-detail", runs.run_start(by=request.user, plan=plan).pk)
         except UserError as error:
-            context["error"] = error
+            context["error"] = explain(error.code, error.values)
     return dialog(request, "plan_run", context)
 
 

@@ -208,7 +208,10 @@ def test_expired_plan_offers_a_new_one_and_does_not_run(client: Client, host: Ho
     assert "Run now: remove" not in page
     assert "Make a new preview" in page
     response = client.post(reverse("cleanup:plan-run", args=[plan.pk]))
-    assert 'role="alert"' in response.content.decode()
+    answer = response.content.decode()
+    assert 'role="alert"' in answer
+    assert "Back to the preview" in answer
+    assert "btn-danger" not in answer, "what was refused is not offered again"
     assert not Run.objects.exists()
 
 
