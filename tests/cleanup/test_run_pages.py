@@ -388,3 +388,14 @@ def test_pages_cost_the_same_queries_whatever_the_number_of_rows(client: Client,
     after = [queries("run-list"), queries("run-detail", big.pk), queries("host-runs", host.pk)]
     after.append(queries("overview-fragment"))
     assert after == before
+
+
+def test_page_of_its_job_leads_back_to_the_run(client: Client, host: Host) -> None:
+    signed_in(client)
+    run = made(host)
+    job = Job.objects.create(kind="cleanup", host=host, state="succeeded")
+    assert "/cleanup/runs/" not in client.get(f"/jobs/{job.pk}/").content.decode().partition("<main")[2], (
+        "a run may be forgotten before its job"
+    )
+    run.host_runs.update(job=job)
+    assert reverse("cleanup:run-detail", args=[run.pk]) in client.get(f"/jobs/{job.pk}/").content.decode()
