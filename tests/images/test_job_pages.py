@@ -202,6 +202,17 @@ def test_items_show_their_results(client: Client, vera: User, host: Host) -> Non
     assert "1 not done" in text
 
 
+def test_item_of_a_job_that_ended_before_it_waits_for_nothing(client: Client, vera: User, host: Host) -> None:
+    job = make_job(host, state="running", worker="w", started_at=timezone.now(), heartbeat_at=timezone.now())
+    JobItem.objects.create(job=job, position=0, name="app:1")
+    client.force_login(vera)
+    assert ">Waiting<" in page(client, f"/jobs/{job.pk}/")
+    Job.objects.filter(pk=job.pk).update(state="failed", ended_at=timezone.now(), error_code="host_timeout")
+    answer = page(client, f"/jobs/{job.pk}/")
+    assert ">Waiting<" not in answer
+    assert ">Not reached<" in answer
+
+
 def test_every_result_of_an_item_has_its_own_word(client: Client, vera: User, host: Host) -> None:
     job = make_job(host, state="succeeded", attempt=2)
     for position, state in enumerate(ItemState):
