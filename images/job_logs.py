@@ -3,6 +3,7 @@
 A log may be 50 MB, so nothing here reads all of it but the search, and that piece by piece.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,7 @@ TROUBLE_SHOWN = 16 * 1024  # ...and of one that failed or is under way
 MOST_FOUND = 300
 LINE_SHOWN = 600
 CHUNKS_AT_ONCE = 4  # a chunk is up to 256 K characters
+_NUMBERED = re.compile(r"(.*?)(\d+)/\d+$")  # "2/3", or "tools 2/4" in a stage with a name
 
 
 def tail(job: Job) -> tuple[str, bool]:
@@ -60,7 +62,7 @@ class StepShown:
 
 def steps(job: Job) -> list[StepShown]:
     """What a build's page draws, without BuildKit's own chores as long as they go well: one query."""
-    facts: list[dict[str, Any]] = job.detail.get("steps") or []
+    facts = _in_order(job.detail.get("steps") or [])
     ends = _ends(job, [pk for each in facts for pk in each.get("chunks", ())])
     shown = []
     for each in facts:
@@ -72,6 +74,28 @@ def steps(job: Job) -> list[StepShown]:
         end = cut(text, most)
         shown.append(StepShown(each, state, _unmarked(end), end.count("\n") < each["lines"]))
     return shown
+
+
+def _in_order(facts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The steps of a stage one after the other: BuildKit may tell of a cached one after those that stand on it.
+
+    Each stage keeps its places, so that nothing else moves.
+    """
+    places: dict[str, list[int]] = {}
+    for place, each in enumerate(facts):
+        if found := _NUMBERED.match(each["stage"]):
+            places.setdefault(found[1], []).append(place)
+    ordered = list(facts)
+    for stage in places.values():
+        told = sorted((facts[place] for place in stage), key=_number)
+        for place, each in zip(stage, told, strict=True):
+            ordered[place] = each
+    return ordered
+
+
+def _number(step: dict[str, Any]) -> int:
+    found = _NUMBERED.match(step["stage"])
+    return int(found[2]) if found else 0
 
 
 def _state(job: Job, state: str) -> str:

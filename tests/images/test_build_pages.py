@@ -296,6 +296,14 @@ def test_steps_of_a_lost_worker_are_not_under_way(client: Client, builder: User,
     assert "Not reached" in page
 
 
+def test_steps_of_a_stage_stand_in_its_order_however_they_were_told(host: Host) -> None:
+    told = ["base", "tools 2/3", "2/11", "10/11", "tools 1/3", "1/11"]
+    steps = [step(n, "done", stage=stage) for n, stage in enumerate(told, 1)]
+    job = Job.objects.create(kind="build", host=host, state="succeeded", detail={"steps": steps})
+    shown = [each.facts["stage"] for each in job_logs.steps(job)]
+    assert shown == ["base", "tools 1/3", "1/11", "2/11", "tools 2/3", "10/11"]
+
+
 def test_step_that_moves_bytes_shows_how_far_how_fast_and_how_long(
     client: Client, builder: User, host: Host
 ) -> None:
