@@ -48,6 +48,7 @@ HIDDEN: dict[str, frozenset[str]] = {
     "push": frozenset({"repository", "tag", "engine_id"}),
     "tag": frozenset({"repository", "tag", "engine_id"}),
     "save": frozenset({"images"}),
+    "load": frozenset({"size_bytes"}),
     "remove": frozenset({"items"}),
     "cleanup": frozenset({"run", "host_run"}),
     # Who sees the host that images went to need not see the one they came from.

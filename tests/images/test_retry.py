@@ -225,6 +225,11 @@ def test_what_only_the_operation_needs_is_not_shown(client: Client, host: Host, 
     assert "What was asked" not in client.get(f"/jobs/{job.pk}/").content.decode()
 
 
+def test_load_says_what_the_browser_calls_its_file_and_no_name_of_a_field(host: Host) -> None:
+    parameters = {"file": "images.tar", "size_bytes": 10}
+    assert lines(Job(kind="load", host=host, parameters=parameters)) == {"File": ("images.tar",)}
+
+
 # Where the browser does a part
 
 
