@@ -4,7 +4,7 @@
 
 (() => {
   const REFRESH_MS = 1000;
-  const UNITS = ["byte", "kilobyte", "megabyte", "gigabyte", "terabyte"];
+  const UNITS = ["B", "kB", "MB", "GB", "TB", "PB"];
   const language = document.documentElement.lang || "en";
   const settings = () => document.body.dataset;
 
@@ -13,8 +13,7 @@
     let unit = 0;
     while (value >= 999.5 && unit < UNITS.length - 1) [value, unit] = [value / 1000, unit + 1];
     const digits = unit === 0 || value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2;
-    const format = { style: "unit", unit: UNITS[unit], unitDisplay: "short", minimumFractionDigits: digits, maximumFractionDigits: digits };
-    return new Intl.NumberFormat(language, format).format(value);
+    return `${value.toFixed(digits)} ${UNITS[unit]}`;
   };
   const amount = (value, unit) =>
     unit === "bytes" ? bytes(value) : new Intl.NumberFormat(language, { maximumSignificantDigits: 3 }).format(value);

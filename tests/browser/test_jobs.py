@@ -134,6 +134,18 @@ def test_batch_shows_its_hosts_side_by_side_and_one_failure_stops_no_other(
     assert page.locator(".notice").count() == 0
 
 
+def test_sizes_that_come_live_are_written_as_the_page_wrote_them(page: "Page", host: Host, ada: User) -> None:
+    job = running(host, ada, "shop/api:1", progress_total=50_000_000, progress_unit="bytes")
+    sign_in(page, "ada")
+    page.goto(f"/jobs/{job.pk}/")
+    numbers = page.locator(".job-numbers").first
+    for done, shown in ((0, "0 B"), (812, "812 B"), (4_530_000, "4.53 MB")):
+        data = {"id": job.pk, "state": "running", "done": done, "total": 50_000_000, "unit": "bytes"}
+        progress.publish(f"job:{job.pk}", host_id=host.pk, data=data | {"rate": 2e6})
+        numbers.locator("[data-live-field=done]").get_by_text(shown, exact=True).wait_for()
+        numbers.get_by_text("2.00 MB/s").wait_for()
+
+
 def test_batch_is_cancelled_and_tried_again_from_its_page(page: "Page", batch: list[Job]) -> None:
     Job.objects.filter(pk__in=[job.pk for job in batch[1:]]).update(
         state="queued", worker="", started_at=None
