@@ -1,7 +1,7 @@
 """What every form of Drydock shares: the look of its fields."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -25,6 +25,14 @@ def row_numbers(texts: Iterable[str]) -> list[int]:
 
 class RowsField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]  # not generic while it runs
     """Rows chosen by their numbers. Django asks the database for them all at once, whatever their size."""
+
+    # Seldom a wrong number, mostly a page that is older than a change: Django's words name the number alone.
+    default_error_messages: ClassVar[dict[str, Any]] = {
+        "invalid_choice": _(
+            "Something of what was chosen was removed or switched off meanwhile, or is not open to you. "
+            "Look at what is offered now, and choose again."
+        )
+    }
 
     def clean(self, value: Any) -> Any:
         for pk in value or ():

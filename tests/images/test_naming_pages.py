@@ -63,6 +63,15 @@ class TestTag:
         response = client.post(f"/commands/tag/?copy={copy.pk}", data)
         return "started" if response.status_code == 302 else response.content.decode()
 
+    def test_host_that_was_switched_off_meanwhile_is_said_in_words(
+        self, client: Client, operator: User, copy: Copy
+    ) -> None:
+        Host.objects.update(is_enabled=False)
+        page = self.post(client, copy, reference="shop/api:2")
+        assert "was removed or switched off meanwhile" in page
+        assert "not one of the available choices" not in page
+        assert not Job.objects.exists()
+
     def test_known_registries_are_suggested(self, client: Client, operator: User, copy: Copy) -> None:
         Registry.objects.create(name="a", prefix="registry.example.com")
         Registry.objects.create(name="b", prefix="ghcr.io/acme")
