@@ -159,13 +159,13 @@ class Selection:
         return [Refused(copy, containers=tuple(containers.get(pk, ()))) for pk, copy in used.items()]
 
     @cached_property
-    def referenced(self) -> list[tuple[Copy, int]]:
-        """Copies that go with more than one tag, with the number of their tags."""
-        counts: dict[int, int] = {}
-        tags = Reference.objects.filter(copy__in=self.ids).exclude(tag="")
-        for copy_id in tags.order_by().values_list("copy_id", flat=True):
-            counts[copy_id] = counts.get(copy_id, 0) + 1
-        return [(copy, counts[copy.pk]) for copy in self.copies if counts.get(copy.pk, 0) > 1]
+    def referenced(self) -> list[tuple[Copy, list[str]]]:
+        """Copies that go with more than one tag, with the names of all."""
+        names: dict[int, list[str]] = {}
+        tags = Reference.objects.filter(copy__in=self.ids).exclude(tag="").order_by("name")
+        for copy_id, name in tags.values_list("copy_id", "name"):
+            names.setdefault(copy_id, []).append(name)
+        return [(copy, names[copy.pk]) for copy in self.copies if len(names.get(copy.pk, ())) > 1]
 
     @cached_property
     def free_to_go(self) -> "Selection":

@@ -33,15 +33,18 @@ def image_remove(request: SignedInRequest) -> HttpResponse:
         selection = selected(request) if request.method == "POST" else _of_address(request)
     except UserError as error:
         return _question(request, selection_of(request.user, [], None), error)
-    if not request.POST.get("confirm"):
+    if not request.POST.get("confirm") or not selection.count:
         return _question(request, selection)
     if request.POST.get("seen") != references_mark(selection.ids):
         return _question(request, selection, UserError("image_changed"))
     force = bool(request.POST.get("force"))
-    if not force and not selection.removable(force=False).count and selection.removable(force=True).count:
-        return _question(request, selection, UserError("removal_needs_force"))
+    going = selection.removable(force=force)
+    if not going.count:
+        needs_force = not force and selection.removable(force=True).count
+        # Where nothing can go any more, the question itself says why.
+        return _question(request, selection, UserError("removal_needs_force") if needs_force else None)
     try:
-        jobs = removal_start(by=request.user, copies=selection.removable(force=force).copies, force=force)
+        jobs = removal_start(by=request.user, copies=going.copies, force=force)
     except UserError as error:
         return _question(request, selection, error)
     return go_to(request, jobs_url(jobs))

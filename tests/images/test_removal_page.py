@@ -1,11 +1,14 @@
 """The question before a removal: number, bytes, and all that stays or goes along, each with its reason."""
 
+import re
+
 import pytest
 from django.test import Client
 from django.urls import reverse
 
 from images import selection as selections
-from images.models import Container, Copy, Host, HostGroup, Pin, User
+from images.models import Container, Copy, Host, HostGroup, Job, Pin, User
+from images.removal import references_mark
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -56,14 +59,23 @@ def test_force_is_a_choice_of_its_own_that_says_what_it_does(client: Client, hos
     page = question(client, used(host, "app:1", "exited"), factories.make_copy(host, "app:2"))
     assert "Remove those of stopped containers too (force): 2 images in all" in page
     assert "Those containers keep its layers, so nothing is freed until they go" in page
+    label = re.search(r'class="removal-forced">([^<]*)<', page)
+    assert label, "the button has words of its own for it"
+    assert label[1].startswith("Remove 2 images, free")
 
 
-def test_further_tags_that_go_along_are_counted(client: Client, host: Host) -> None:
+def test_further_tags_that_go_along_are_named(client: Client, host: Host) -> None:
     page = question(
         client, factories.make_copy(host, "app:1", "app:latest"), factories.make_copy(host, "b:1")
     )
-    assert "app:1 (runner): all 2 tags go" in page
+    assert "app:1 (runner): all 2 tags go: app:1, app:latest" in page
     assert "b:1 (runner)" not in page
+
+
+def test_many_images_with_several_tags_are_counted(client: Client, host: Host) -> None:
+    page = question(client, *(factories.make_copy(host, f"app:{n}", f"app:{n}-old") for n in range(6)))
+    assert page.count("all 2 tags go") == 5
+    assert "6 copies with several tags in all" in page
 
 
 def test_pinned_copy_is_left_out_with_its_reason(client: Client, host: Host) -> None:
@@ -105,3 +117,28 @@ def test_more_than_one_removal_takes_is_said(
         factories.make_copy(host, f"app:{number}")
     page = client.post(reverse("images:image-remove"), {"all": "1", "query": "?"}).content.decode()
     assert "More match than one removal takes" in page
+
+
+def confirmed(client: Client, *copies: Copy) -> str:
+    """The answer to who agreed to a question that was asked some time ago."""
+    ids = [copy.pk for copy in copies]
+    data = {"copies": ",".join(map(str, ids)), "confirm": "1", "seen": references_mark(ids)}
+    return " ".join(client.post(reverse("images:image-remove"), data).content.decode().split())
+
+
+def test_answer_after_the_host_was_switched_off_says_so(client: Client, host: Host) -> None:
+    copy = factories.make_copy(host, "app:1")
+    Host.objects.update(is_enabled=False)
+    page = confirmed(client, copy)
+    assert "1 copy is on a host that is switched off" in page
+    assert "is there any more" not in page, "it is there"
+    assert not Job.objects.exists()
+
+
+def test_answer_after_all_of_it_went_says_that_it_is_gone(client: Client, host: Host) -> None:
+    copy = factories.make_copy(host, "app:1")
+    data = {"copies": str(copy.pk), "confirm": "1", "seen": references_mark([copy.pk])}
+    copy.delete()
+    page = client.post(reverse("images:image-remove"), data).content.decode()
+    assert "what was selected is gone" in page
+    assert "references changed" not in page

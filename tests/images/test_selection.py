@@ -242,10 +242,10 @@ def test_copy_in_use_frees_nothing_and_says_why(client: Client, ada: User, runne
     assert "a container holds its layers" in page
 
 
-def test_copies_with_several_tags_say_how_many_go(ada: User, runner: Host) -> None:
+def test_copies_with_several_tags_say_which_go(ada: User, runner: Host) -> None:
     two = factories.make_copy(runner, "a:1", "a:latest", "a@sha256:" + "ab" * 32)
     one = factories.make_copy(runner, "b:1", "b@sha256:" + "cd" * 32)
-    assert chosen(ada, two, one).referenced == [(two, 2)], "a digest is no tag"
+    assert chosen(ada, two, one).referenced == [(two, ["a:1", "a:latest"])], "a digest is no tag"
 
 
 # As the page asks for it
