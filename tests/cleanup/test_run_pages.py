@@ -362,7 +362,6 @@ def test_overview_sums_the_last_30_days_of_visible_hosts(
 def test_overview_names_runs_that_wait_and_policies_that_need_a_look(client: Client, host: Host) -> None:
     signed_in(client)
     run = made(host, state=RunState.WAITING)
-    rows.make_policy("nightly", hosts=[host], schedule="0 3 * * *")
     page = text_of(client, "overview-fragment")
     assert "Before they run by themselves" not in page, "it runs by hand alone"
     Policy.objects.update(schedule="0 3 * * *")

@@ -178,7 +178,7 @@ def test_preview_tells_who_may_run_and_approve_it(client: Client, host: Host) ->
 def test_preview_of_a_prune_leads_to_its_host_and_asks_for_no_approval(
     client: Client, ada: User, host: Host
 ) -> None:
-    plan = planned(host, nightly(host, is_one_off=True))
+    plan = planned(host, nightly(host, is_one_off=True, schedule="", next_run_at=None))
     assert ways_of(client, "plan-detail", plan.pk)["runner"] == reverse("images:host-detail", args=[host.pk])
     page = words_of(client, "plan-detail", plan.pk)
     assert "was looked at" not in page

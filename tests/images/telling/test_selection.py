@@ -137,12 +137,13 @@ def test_question_tells_what_goes_and_what_is_left_out_why(
     page = sent(client, "image-remove", *chosen)
     assert words(page) == (
         "Remove images Remove images 2 copies will be removed. Host|Copies|Frees|runner|2|8.00 kB|"
-        "Several tags shop/web:1 (runner): all 2 tags go Left out shop/old:1 (runner): pinned, “audit” "
+        "Several tags shop/web:1 (runner): all 2 tags go: shop/web:1, shop/web:2 "
+        "Left out shop/old:1 (runner): pinned, “audit” "
         "shop/db:1 (runner): in use by db (exited), old-db (created) 1 copy is on a host that is switched off "
         "Remove those of stopped containers too (force): 3 images in all, 8.00 kB "
         "The engine then deletes an image although stopped containers were made from it. Those containers keep "
         "its layers, so nothing is freed until they go, and none can be made anew. Images of running containers "
-        "stay in any case. Cancel Remove 2 images, free 8.00 kB"
+        "stay in any case. Cancel Remove 2 images, free 8.00 kB Remove 3 images, free 8.00 kB"
     )
     assert ways(page)["Cancel"] == address("image-list")
     tells(page, f'name="copies" value="{",".join(str(pk) for pk in _ids(page))}"')
