@@ -94,6 +94,25 @@ def test_dialog_takes_the_focus_keeps_it_and_gives_it_back(page: "Page") -> None
     assert has_focus(opener)
 
 
+@pytest.mark.parametrize("key", ["Enter", " "])
+def test_cancel_closes_the_dialog_and_leaves_the_page_as_it_was(page: "Page", key: str) -> None:
+    page.goto("/images/?q=web")
+    choose_first(page)
+    opener = page.locator("#selection").get_by_role("button", name="Remove…")
+    opener.focus()
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog", name="Remove images")
+    dialog.get_by_role("button", name="Cancel").focus()
+    page.evaluate("window.sameDocument = true")
+    page.keyboard.press(key)
+    dialog.wait_for(state="detached")
+    page.wait_for_timeout(500)  # a link would be followed now
+    assert page.evaluate("window.sameDocument") is True
+    assert page.url.endswith("/images/?q=web")
+    page.locator("#selection").get_by_text("1 selected").wait_for()
+    assert has_focus(opener)
+
+
 def test_images_are_removed_without_a_mouse(page: "Page") -> None:
     choose_first(page)
     tab_to(page, page.locator("#selection").get_by_role("button", name="Remove…"))
