@@ -256,6 +256,22 @@ def test_editing_shows_what_is_stored_and_asks_for_a_new_look(client: Client, ho
     assert policy.rules.get(kind="unused_for").parameters["days"] == 9
 
 
+def test_what_somebody_else_saved_meanwhile_is_not_overwritten_unsaid(client: Client, host: Host) -> None:
+    signed_in(client)
+    policy = rows.make_policy("Nightly", hosts=[host])
+    url = reverse("cleanup:policy-edit", args=[policy.pk])
+    seen = client.get(url).context["seen"]
+    client.post(url, form_data(host, "dangling", description="Of the other", seen=seen))
+    mine = form_data(host, "dangling", description="Mine")
+    page = client.post(url, mine | {"seen": seen})
+    assert "Somebody changed the policy while this form was open." in page.content.decode()
+    policy.refresh_from_db()
+    assert policy.description == "Of the other"
+    client.post(url, mine | {"seen": page.context["seen"]})
+    policy.refresh_from_db()
+    assert policy.description == "Mine", "who was told may"
+
+
 def test_policy_is_switched_off_and_on(client: Client, host: Host) -> None:
     signed_in(client)
     policy = rows.make_policy(hosts=[host])
