@@ -14,7 +14,7 @@ from cleanup.filter_forms import RunFilterForm, RunItemFilterForm
 from cleanup.models import HostRun, Item, Run
 from cleanup.views.dialogs import dialog
 from cleanup.views.plans import refusal
-from images.errors import UserError
+from images.errors import UserError, explain
 from images.models import Permission
 from images.views.requests import SignedInRequest
 
@@ -94,7 +94,8 @@ def _items(request: SignedInRequest, host_run: HostRun, form: RunItemFilterForm)
 def run_cancel(request: SignedInRequest, pk: int) -> HttpResponse:
     run = access.access_run(request.user, pk, Permission.RUN_CLEANUP)
     if request.method == "GET":
-        return dialog(request, "run_cancel", {"run": run})
+        ended = None if run.state in listings.OPEN_RUN_STATES else explain("run_ended")
+        return dialog(request, "run_cancel", {"run": run, "ended": ended})
     try:
         runs.run_cancel(by=request.user, run=run)
         messages.success(request, _("The run is being cancelled: no further image is removed."))

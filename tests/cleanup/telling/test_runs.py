@@ -195,6 +195,15 @@ def test_open_run_can_be_cancelled_by_who_may(client: Client, ada: User, host: H
     assert "Cancel this run" not in ways_of(client, "run-detail", run.pk)
 
 
+def test_run_that_has_ended_is_not_asked_about(client: Client, ada: User, host: Host) -> None:
+    """A dialog that was opened late, or an old address."""
+    run = ran(host)
+    page = words_of(client, "run-cancel", run.pk)
+    tells(page, "This run has ended already. Look at its results, and make a new preview for what is left.")
+    assert "Cancel the run" not in page
+    assert ways_of(client, "run-cancel", run.pk)["See the run"] == address("run-detail", run.pk)
+
+
 def test_run_without_hosts_tells_so_unless_its_plan_is_being_made(
     client: Client, ada: User, host: Host
 ) -> None:

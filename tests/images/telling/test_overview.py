@@ -34,7 +34,7 @@ def test_overview_tells_what_there_is_and_what_could_be_freed(client: Client, ad
         "Overview Reclaimable now 2.00 kB unused, of 10.0 kB in all Images 1 2 copies on 2 hosts Hosts online 2 / 2 "
         "No host has a problem. Space on the hosts in use unused Host|Share|Total|Unused|State|",
         "|5.00 kB|1.00 kB|Online|",
-        "Space by repository … Running now All jobs Pull shop/api:2 runner",
+        "Space by repository … All images Running now All jobs Pull shop/api:2 runner",
         "It waits for a worker.",
         "Newest images All images Image|Host|Size|Arrived|Use|",
         "|shop/api 1|runner|5.00 kB|1 d ago|Unused|shop/api 1|vault|5.00 kB|2 d ago|In use|",
