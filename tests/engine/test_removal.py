@@ -19,7 +19,7 @@ from images.removal import removal_start
 from tests import factories
 from tests.engine.freed import find, registered
 
-pytestmark = [pytest.mark.engine, pytest.mark.django_db]
+pytestmark = [pytest.mark.engine, pytest.mark.django_db(transaction=True)]
 
 BASE = Layer("base", 100_000)
 TOOLS = Layer("tools", tools=True)
