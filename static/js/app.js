@@ -33,11 +33,8 @@ document.addEventListener("htmx:load", (event) => {
 });
 
 document.addEventListener("click", (event) => {
-  const closer = event.target.closest("dialog [data-close]");
-  if (closer) {
-    event.preventDefault(); // a link, for where no dialog is: here it would leave the page with all that is chosen on it
-    closer.closest("dialog").close();
-  }
+  const closer = event.target.closest("[data-close]");
+  if (closer) closer.closest("dialog")?.close();
   if (event.target.matches?.("dialog")) event.target.close(); // the backdrop
   const copier = event.target.closest("[data-copy]");
   if (copier) {
@@ -99,13 +96,6 @@ function placeMenu() {
 }
 for (const name of ["toggle", "scroll"]) document.addEventListener(name, placeMenu, true);
 window.addEventListener("resize", placeMenu);
-
-// What is a link only for want of a script is pressed like the button that it looks like.
-document.addEventListener("keydown", (event) => {
-  if (event.key !== " " || !event.target.matches?.("a[role=button]")) return;
-  event.preventDefault();
-  event.target.click();
-});
 
 // "/" goes to the search field, as in most tools of the trade.
 document.addEventListener("keydown", (event) => {
