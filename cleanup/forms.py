@@ -105,6 +105,13 @@ class PolicyForm(StyledForm):
         return rule_forms_of(self.policy.rules.all() if self.policy else [])
 
     @property
+    def version(self) -> str:
+        """Of the policy that is being edited. Who was told that it is another by now may send that one."""
+        if self.is_bound and not self.is_final:
+            return str(self.data.get("version", ""))
+        return self.policy.updated_at.isoformat() if self.policy else ""
+
+    @property
     def delete_rules(self) -> list[RuleForm]:
         return [rule for rule in self.rules if rule.effect == PolicyRule.Effect.DELETE]
 
@@ -151,6 +158,15 @@ class PolicyForm(StyledForm):
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         if cleaned.get("scope") == "chosen" and not (cleaned.get("groups") or cleaned.get("hosts")):
             self.add_error("scope", gettext("Choose a group or a host, or all hosts."))
+        # The whole policy is written: what somebody else changed, such as a new rule that keeps, would go.
+        if self.data.get("version", "") not in ("", self.version):
+            self.add_error(
+                None,
+                gettext(
+                    "Somebody changed this policy meanwhile. Look at it in another window: saving once more "
+                    "puts what stands here in its place."
+                ),
+            )
         explained = presets.explain_schedule(cleaned.get("schedule", ""), cleaned.get("time_zone") or "UTC")
         if explained.error:
             self.add_error(explained.field, explained.error)

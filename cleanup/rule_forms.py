@@ -5,14 +5,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django import forms
+from django.core.exceptions import BadRequest
 from django.forms.utils import ErrorDict
 from django.http import QueryDict
 
 from cleanup import policies, presets, rules, wording
 from cleanup.models import PolicyRule
 from images.forms.base import StyledForm
-
-RULES_AT_MOST = policies.MAX_RULES + 1  # one too many is refused in words; none is left out in silence
 
 
 class RuleForm(StyledForm):
@@ -87,12 +86,15 @@ def rule_forms_of(stored: Iterable[PolicyRule]) -> list[RuleForm]:
 def rule_forms_posted(data: QueryDict, *, is_final: bool) -> list[RuleForm]:
     """The rules that were sent, in their order; "drop" takes one away, "add" adds one.
 
-    Until the form is sent for good, nothing in them is wrong yet.
+    Until the form is sent for good, nothing in them is wrong yet. None is left out in silence, however many
+    there are: it may be one that keeps images. Raises BadRequest for a kind that does not exist.
     """
     found = []
-    for prefix in data.getlist("rule")[:RULES_AT_MOST]:
+    for prefix in data.getlist("rule"):
         kind = data.get(f"{prefix}-kind", "")
-        if kind in rules.REGISTRY and prefix != data.get("drop"):
+        if kind not in rules.REGISTRY:
+            raise BadRequest(f"there is no rule of the kind {kind[:50]!r}")
+        if prefix != data.get("drop"):
             found.append(RuleForm(kind, data, prefix=prefix))
     if not is_final:
         for form in found:

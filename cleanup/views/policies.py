@@ -75,23 +75,12 @@ def _access_editing(user: User) -> None:
 
 def _form(request: SignedInRequest, policy: Policy | None) -> HttpResponse:
     form = PolicyForm(request.POST or None, user=request.user, policy=policy)
-    now = policy.updated_at.isoformat() if policy else ""
-    seen = request.POST.get("seen") or now
     if request.method == "POST" and form.is_final and form.is_valid():
-        if seen != now:
-            # The whole policy is written: what somebody else changed, such as a new rule that keeps, would go.
-            form.add_error(
-                None,
-                _(
-                    "Somebody changed the policy while this form was open. Compare it with the policy's page; "
-                    "saved again, the policy becomes what stands here."
-                ),
-            )
-            seen = now
-        elif saved := form.save():
+        saved = form.save()
+        if saved:
             messages.success(request, _("The policy was saved. Make a preview to see what it would remove."))
             return redirect("cleanup:policy-detail", saved.pk)
-    return render(request, "cleanup/policy_form.html", {"form": form, "policy": policy, "seen": seen})
+    return render(request, "cleanup/policy_form.html", {"form": form, "policy": policy})
 
 
 @require_GET

@@ -12,7 +12,9 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import escape
 
+from cleanup import wording
 from cleanup.models import CleanupSwitch, Policy, RunState
+from cleanup.policies import MAX_RULES
 from images.models import Host, HostGroup, User
 from tests import factories
 from tests.cleanup import rows
@@ -159,6 +161,24 @@ def test_policy_without_a_delete_rule_is_refused(client: Client, host: Host) -> 
     assert not Policy.objects.exists()
 
 
+def test_no_rule_beyond_the_most_is_dropped_in_silence(client: Client, host: Host) -> None:
+    signed_in(client)
+    labels = {f"r{number}-label": f"keep={number}" for number in range(1, 1 + MAX_RULES)}
+    page = add(client, form_data(host, "dangling", *["keep_label"] * MAX_RULES, **labels)).content.decode()
+    assert not Policy.objects.exists()
+    assert escape(wording.error("too_many_rules", {"detail": MAX_RULES})) in page
+    assert f"keep={MAX_RULES}" in page
+
+    add(client, form_data(host, "dangling", *["keep_label"] * (MAX_RULES - 1), **labels))
+    assert Policy.objects.get().rules.count() == MAX_RULES
+
+
+def test_rule_of_a_kind_that_does_not_exist_refuses_the_form(client: Client, host: Host) -> None:
+    signed_in(client)
+    assert add(client, form_data(host, "dangling", "keep_everything_dear")).status_code == 400
+    assert not Policy.objects.exists()
+
+
 def test_policy_that_selects_everything_says_so_and_asks(client: Client, host: Host) -> None:
     signed_in(client)
     everything = {"r0-pattern": "*", "r0-syntax": "glob", "r0-target": "tag"}
@@ -256,20 +276,31 @@ def test_editing_shows_what_is_stored_and_asks_for_a_new_look(client: Client, ho
     assert policy.rules.get(kind="unused_for").parameters["days"] == 9
 
 
-def test_what_somebody_else_saved_meanwhile_is_not_overwritten_unsaid(client: Client, host: Host) -> None:
+def test_edit_does_not_undo_that_of_somebody_else_unseen(client: Client, host: Host) -> None:
     signed_in(client)
     policy = rows.make_policy("Nightly", hosts=[host])
     url = reverse("cleanup:policy-edit", args=[policy.pk])
-    seen = client.get(url).context["seen"]
-    client.post(url, form_data(host, "dangling", description="Of the other", seen=seen))
-    mine = form_data(host, "dangling", description="Mine")
-    page = client.post(url, mine | {"seen": seen})
-    assert "Somebody changed the policy while this form was open." in page.content.decode()
+    opened = {"version": client.get(url).context["form"].version}
+    client.post(url, form_data(host, "dangling", "keep_label", **opened, **{"r1-label": "keep=yes"}))
+
+    refused = client.post(url, form_data(host, "dangling", name="Mine", **opened))
+    assert "Somebody changed this policy meanwhile." in refused.content.decode()
+    assert 'value="Mine"' in refused.content.decode()
+    assert policy.rules.filter(kind="keep_label").exists()
+
+    client.post(url, form_data(host, "dangling", name="Mine", version=refused.context["form"].version))
     policy.refresh_from_db()
-    assert policy.description == "Of the other"
-    client.post(url, mine | {"seen": page.context["seen"]})
-    policy.refresh_from_db()
-    assert policy.description == "Mine", "who was told may"
+    assert policy.name == "Mine"
+
+
+def test_adding_a_rule_without_a_script_does_not_hide_an_edit_of_somebody_else(
+    client: Client, host: Host
+) -> None:
+    signed_in(client)
+    policy = rows.make_policy("Nightly", hosts=[host])
+    url = reverse("cleanup:policy-edit", args=[policy.pk])
+    page = client.post(url, form_data(host, "dangling", version="as it was opened", add="unused_for"))
+    assert page.context["form"].version == "as it was opened"
 
 
 def test_policy_is_switched_off_and_on(client: Client, host: Host) -> None:
