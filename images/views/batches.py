@@ -53,7 +53,15 @@ def batch_cancel(request: SignedInRequest, *, key: uuid.UUID) -> HttpResponse:
     count = len(batch.cancellable)
     title = ngettext("Cancel %(n)s job?", "Cancel %(n)s jobs?", count) % {"n": count}
     text = _("What was done stays done. What was not begun is left alone.")
-    return dialog(request, title=title, submit=_("Cancel them"), text=text, danger=True, back=url)
+    return dialog(
+        request,
+        title=title,
+        submit=_("Cancel them"),
+        dismiss=_("Let them go on"),
+        text=text,
+        danger=True,
+        back=url,
+    )
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

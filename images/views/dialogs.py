@@ -20,7 +20,8 @@ def dialog(
 ) -> HttpResponse:
     """A form or a question: `text` and `points` above the form, `danger` for what can not be taken back.
 
-    `back` is where the page without script leads when one thinks better of it.
+    `back` is where the page without script leads when one thinks better of it; `dismiss` is what that button
+    says where "Cancel" could be taken for the answer.
     """
     context |= {"title": title, "submit": submit, "form": form}
     if error is not None:

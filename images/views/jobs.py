@@ -128,7 +128,13 @@ def job_cancel(request: HttpRequest, *, pk: int) -> HttpResponse:
         return go_to(request, url)
     text = _("What was done stays done. What was not begun is left alone.")
     return dialog(
-        request, title=_("Cancel this job?"), submit=_("Cancel the job"), text=text, danger=True, back=url
+        request,
+        title=_("Cancel this job?"),
+        submit=_("Cancel the job"),
+        dismiss=_("Let it go on"),
+        text=text,
+        danger=True,
+        back=url,
     )
 
 

@@ -105,6 +105,7 @@ def test_cancel_ends_all_that_are_open(client: Client, ada: User, jobs: list[Job
     client.force_login(ada)
     assert "Cancel 2 jobs" in shown(client, jobs)
     assert "Cancel 2 jobs?" in shown(client, jobs, "cancel/")
+    assert "Let them go on" in shown(client, jobs, "cancel/")
     client.post(f"/jobs/batches/{jobs[0].batch}/cancel/")
     for job in jobs:
         job.refresh_from_db()

@@ -352,6 +352,18 @@ def test_cancelling_a_running_job_says_that_it_is_under_way(client: Client, ada:
     assert "It was asked to end." in page(client, f"/jobs/{job.pk}/")
 
 
+@pytest.mark.parametrize("is_fragment", [True, False])
+def test_button_that_leaves_the_job_alone_is_not_called_cancel(
+    client: Client, ada: User, host: Host, is_fragment: bool
+) -> None:
+    """Beside "Cancel the job" nobody could tell which of the two it is."""
+    url = f"/jobs/{make_job(host).pk}/cancel/"
+    client.force_login(ada)
+    text = page(client, url, **({"HX-Request": "true"} if is_fragment else {}))
+    assert "Let it go on" in text
+    assert ">Cancel<" not in text
+
+
 def test_get_cancels_nothing(client: Client, ada: User, host: Host) -> None:
     job = make_job(host)
     client.force_login(ada)
