@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from cleanup.models import CleanupSwitch, RunState
 from config.programs import BASE_DIR
+from images import audit
 from images.models import Container, Copy, ItemState, Job, JobItem, JobLog, User
 from images.pins import pin_add
 from tests import factories
@@ -246,6 +247,19 @@ def test_every_page_with_one_of_everything(
     for address in list(house.addresses())[part::PARTS]:
         inspector.visit(address)
         inspector.look()
+
+
+def test_table_on_a_telephone_scrolls_before_its_words_break_into_letters(
+    live_site: LiveSite, page: "Page"
+) -> None:
+    admin = factories.make_admin("root")
+    User.objects.filter(pk=admin.pk).update(language="zh-hans")
+    audit.record(by=admin, action="policy.add", target="Keep the newest three of each repository")
+    sign_in(page, "root")
+    page.set_viewport_size({"width": NARROW, "height": 900})
+    page.goto("/audit/")
+    row = page.get_by_role("row", name="Keep the newest three")
+    assert row.bounding_box()["height"] < 90  # type: ignore[index]  # four lines
 
 
 def test_every_dialog(live_site: LiveSite, page: "Page", inspector: Inspector) -> None:

@@ -69,6 +69,12 @@ def test_build_cache_makes_it_up_to(client: Client, host: Host) -> None:
     assert "frees <strong>up to 1.00 MB</strong>" in page
     assert "the build cache of a host may hold some of these layers back" in page
 
+    nothing = rows.make_plan(rows.make_policy("Nothing", hosts=[host]))
+    rows.add_host(nothing, host, removed=0, is_up_to=True)
+    page = text_of(client, "plan-detail", nothing.pk)
+    assert "Nothing would go." in page
+    assert "the build cache" not in page
+
 
 def test_item_says_rule_bytes_and_references_and_survivor_its_reason(client: Client, host: Host) -> None:
     signed_in(client)

@@ -1,5 +1,6 @@
 """The first page and the health check."""
 
+import re
 from unittest import mock
 
 import pytest
@@ -48,6 +49,15 @@ def test_figures_are_of_the_hosts_one_sees() -> None:
     )
     assert [space.repository for space in overview.space_by_repository(ada)] == ["redis"]
     assert [copy.host for copy in overview.newest_copies(ada)] == [seen]
+
+
+def test_bytes_of_a_host_are_said_as_exactly_as_they_are_known(admin_client: Client) -> None:
+    factories.make_host("cached", unused_bytes=5000, build_cache_holds_layers=True)
+    factories.make_host("rough", unused_bytes=6000, is_estimate=True)
+    factories.make_host("exact", unused_bytes=7000)
+    page = admin_client.get("/").content.decode()
+    said = re.findall(r'<td class="number">(≤ |≈ )?<span[^>]*>([567]\.00 kB)', page)
+    assert sorted(said, key=lambda each: each[1]) == [("≤ ", "5.00 kB"), ("≈ ", "6.00 kB"), ("", "7.00 kB")]
 
 
 def test_host_that_is_down_longest_is_named(admin_client: Client) -> None:
