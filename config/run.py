@@ -90,14 +90,12 @@ def choose_port() -> int:
         if not 0 < port < 65536:
             raise CannotRun(f"PORT={wanted} is no port: it is a number from 1 to 65535.")
         if not _is_free(port):
-            raise CannotRun(f"Port {port} is taken. Choose another: make run PORT={port % 65535 + 1}")
+            raise CannotRun(f"Port {port} is taken. Choose another, such as PORT={port % 65535 + 1}")
         return port
     for port in range(FIRST_PORT, FIRST_PORT + PORTS):
         if _is_free(port):
             return port
-    raise CannotRun(
-        f"Ports {FIRST_PORT} to {FIRST_PORT + PORTS - 1} are taken. Choose one: make run PORT=..."
-    )
+    raise CannotRun(f"Ports {FIRST_PORT} to {FIRST_PORT + PORTS - 1} are taken. Choose another: PORT=...")
 
 
 def _is_free(port: int) -> bool:

@@ -27,10 +27,15 @@ def start() -> int:
 def demo(data: Path) -> None:
     if reason := engines.why_not():
         raise CannotRun(f"The demo starts engines of its own, and {reason}.\nWithout them: make run")
-    with run.locked(data) as announce, running_engines(data) as private, run.redis_for(data):
-        port = run.choose_port()
+    with run.locked(data) as announce:
+        port = run.choose_port()  # one that is taken is said before the minute that filling the engines takes
         url = f"http://localhost:{port}/"
         announce(url)
+        serve(data, port, url)
+
+
+def serve(data: Path, port: int, url: str) -> None:
+    with running_engines(data) as private, run.redis_for(data):
         run.prepare(data)
         from config.demo import seed
 

@@ -6,6 +6,7 @@ parent that was killed, and dockerd answers the fourth by going at once, with it
 
 import contextlib
 import fcntl
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -36,6 +37,7 @@ def sweeping(directory: Path, engines: Sequence[PrivateEngine]) -> Iterator[None
 
 
 def main(directory: str, *engines: str) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # meant for the demo, which closes the pipe at its end
     with (Path(directory) / "sweeper.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         print("ready", flush=True)

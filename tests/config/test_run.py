@@ -4,6 +4,8 @@ import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 import tempfile
 import time
 import urllib.error
@@ -16,6 +18,8 @@ import pytest
 import redis
 
 from config import run
+from config.demo import __main__ as demo
+from config.demo import engines
 from config.programs import BASE_DIR, programs
 from config.redis_server import RedisFailed, free_port, is_answering
 from config.run import CannotRun
@@ -53,8 +57,18 @@ def test_port_that_is_taken_is_refused_with_another_to_try(
     monkeypatch: pytest.MonkeyPatch, taken: int
 ) -> None:
     monkeypatch.setenv("PORT", str(taken))
-    with pytest.raises(CannotRun, match=rf"Port {taken} is taken.*make run PORT={taken + 1}$"):
+    with pytest.raises(CannotRun, match=rf"Port {taken} is taken.*PORT={taken + 1}$"):
         run.choose_port()
+
+
+def test_demo_says_that_its_port_is_taken_before_it_starts_an_engine(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, taken: int
+) -> None:
+    monkeypatch.setenv("PORT", str(taken))
+    monkeypatch.setattr(engines, "why_not", lambda: "")
+    monkeypatch.setattr(demo, "running_engines", pytest.fail)
+    with pytest.raises(CannotRun, match=f"Port {taken} is taken"):
+        demo.demo(tmp_path)
 
 
 def test_first_free_port_is_chosen_when_none_is_asked_for(
@@ -70,7 +84,7 @@ def test_first_free_port_is_chosen_when_none_is_asked_for(
 def test_no_free_port_is_said(monkeypatch: pytest.MonkeyPatch, taken: int) -> None:
     monkeypatch.setattr(run, "FIRST_PORT", taken)
     monkeypatch.setattr(run, "PORTS", 1)
-    with pytest.raises(CannotRun, match=rf"Ports {taken} to {taken} are taken\. Choose one: make run PORT="):
+    with pytest.raises(CannotRun, match=rf"Ports {taken} to {taken} are taken\. Choose another: PORT="):
         run.choose_port()
 
 
@@ -358,3 +372,18 @@ def test_program_that_is_killed_comes_back_and_the_killed_whole_takes_all_along(
     while left := site.processes():
         assert time.monotonic() < deadline, left
         time.sleep(0.1)
+
+
+def test_sweeper_of_the_demo_lets_ctrl_c_pass(tmp_path: Path) -> None:
+    """It outlives the demo that was killed; what ends the demo in order must not end it before."""
+    command = [sys.executable, "-m", "config.demo.sweeper", str(tmp_path)]
+    with subprocess.Popen(
+        command, cwd=BASE_DIR, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as sweeper:
+        assert sweeper.stdout
+        sweeper.stdout.readline()
+        sweeper.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            sweeper.wait(0.5)
+        _, said = sweeper.communicate(timeout=20)
+    assert (sweeper.returncode, said) == (0, b"")
