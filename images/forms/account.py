@@ -30,29 +30,34 @@ class SignInForm(StyledForm, AuthenticationForm):
         try:
             attempt = _attempt(username, self.request)
         except UserError as error:
-            _recorded(username, AuditEntry.Outcome.REFUSED)
+            _recorded(username, self.request, AuditEntry.Outcome.REFUSED)
             raise ValidationError(str(error), code=error.code) from error
         try:
             cleaned = super().clean()
         except ValidationError:
-            _recorded(username, AuditEntry.Outcome.FAILED)
+            _recorded(username, self.request, AuditEntry.Outcome.FAILED)
             raise
         sign_in.attempt_succeeded(attempt)
-        audit.record(by=self.get_user(), action="user.sign_in", target=username)
+        address = _address(self.request)
+        audit.record(by=self.get_user(), action="user.sign_in", target=username, address=address)
         return cleaned
 
 
 def _attempt(username: str, request: HttpRequest | None) -> sign_in.Attempt:
     """Raises UserError sign_in_wait."""
-    address = request.META.get("REMOTE_ADDR", "") if request else ""
     device = request.COOKIES.get(sign_in.DEVICE_COOKIE, "") if request else ""
-    return sign_in.attempt_begin(username=username, address=address, device=device)
+    return sign_in.attempt_begin(username=username, address=_address(request), device=device)
 
 
-def _recorded(username: str, outcome: AuditEntry.Outcome) -> None:
+def _address(request: HttpRequest | None) -> str:
+    return request.META.get("REMOTE_ADDR", "") if request else ""
+
+
+def _recorded(username: str, request: HttpRequest | None, outcome: AuditEntry.Outcome) -> None:
     """An unknown name is not kept: people type their password there."""
     known = User.objects.filter(username=username).exists()
-    audit.record(by=None, action="user.sign_in", target=username if known else "", outcome=outcome)
+    target, address = username if known else "", _address(request)
+    audit.record(by=None, action="user.sign_in", target=target, outcome=outcome, address=address)
 
 
 class OwnPasswordForm(StyledForm, PasswordChangeForm):

@@ -191,6 +191,16 @@ def test_failed_sign_in_with_an_unknown_name_keeps_no_name(client: Client) -> No
     assert AuditEntry.objects.get().target == ""
 
 
+def test_every_way_a_sign_in_ends_is_written_down_with_the_address_it_came_from(client: Client) -> None:
+    factories.make_user("ada")
+    for _ in range(sign_in.PER_PERSON_AND_ADDRESS + 1):
+        sign_in_as(client, "ada", "wrong", REMOTE_ADDR="192.0.2.7")
+    sign_in_as(client, "ada", REMOTE_ADDR="192.0.2.8")
+    told = AuditEntry.objects.order_by("pk").values_list("outcome", "detail__address")
+    tries = [("failed", "192.0.2.7")] * sign_in.PER_PERSON_AND_ADDRESS
+    assert list(told) == [*tries, ("refused", "192.0.2.7"), ("done", "192.0.2.8")]
+
+
 def test_sign_out_needs_post(client: Client) -> None:
     client.force_login(factories.make_user("ada"))
     assert client.get("/account/logout/").status_code == 405
