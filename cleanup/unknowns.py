@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from django.utils.translation import gettext as _
 
 from cleanup.models import Plan
+from cleanup.rules import REGISTRY
 from images import access
 from images.models import Host, HostState, Permission, User
 
@@ -12,9 +13,13 @@ NAMES_SHOWN = 8
 
 
 def plan_unknowns(user: User, plan: Plan) -> list[str]:
-    """One sentence for each thing that is not known on some of the plan's hosts, with their names."""
-    host_plans = access.restrict_by_host(plan.host_plans.select_related("host"), user, Permission.VIEW)
-    hosts = [host_plan.host for host_plan in host_plans]
+    """One sentence for each thing that is not known on some of the plan's hosts, with their names.
+
+    Not of hosts that the plan leaves out, and of last use only where a rule asks for it.
+    """
+    planned = plan.host_plans.filter(warning="").select_related("host")
+    hosts = [each.host for each in access.restrict_by_host(planned, user, Permission.VIEW)]
+    asks_for_use = any(REGISTRY[rule["kind"]].needs_use for rule in plan.rules)
     sentences = (
         (
             _("Offline now, so the picture may be old and nothing can be removed there: %(hosts)s."),
@@ -22,7 +27,7 @@ def plan_unknowns(user: User, plan: Plan) -> list[str]:
         ),
         (
             _("Last use is not known, so rules about use select nothing there: %(hosts)s."),
-            [host for host in hosts if host.use_known_since is None],
+            [host for host in hosts if asks_for_use and host.use_known_since is None],
         ),
         (
             _("The engine tells sizes only roughly, so the bytes are estimates: %(hosts)s."),

@@ -246,6 +246,15 @@ def access_everywhere(user: User, permission: Permission | str) -> None:
         )
 
 
+def access_anywhere(user: User, permission: Permission | str) -> None:
+    """Raises PermissionDenied unless the user has the permission on some host."""
+    if not can_anywhere(user, permission):
+        raise PermissionDenied(
+            _("This needs the permission “%(permission)s” on some host. Ask an admin for it.")
+            % {"permission": Permission(permission).label}
+        )
+
+
 def may_see_registries(user: User) -> bool:
     """Whether the names and prefixes of accounts are of use to this person. Costs no query of its own."""
     if user.is_superuser or not user.is_active:

@@ -56,8 +56,8 @@ def summary(user: User) -> Summary:
         image_count=copies.aggregate(count=Count("image", distinct=True))["count"] or 0,
         unused_bytes=sum(host.unused_bytes for host in on),
         total_bytes=sum(host.total_bytes for host in hosts),
-        is_estimate=any(host.is_estimate for host in hosts),
-        is_up_to=any(host.build_cache_holds_layers for host in hosts),
+        is_estimate=any(host.is_estimate for host in on),
+        is_up_to=any(host.build_cache_holds_layers for host in on),
         worst=offline[0] if offline else None,
     )
 

@@ -87,11 +87,10 @@ def images_labelled(label: str) -> QuerySet[Image]:
 
 def images_told(words: Collection[str]) -> QuerySet[Image]:
     """Those with one of these words, exactly so, anywhere in their labels."""
-    # SQLite holds JSON with all but ASCII escaped.
-    parts = words if connection.vendor != "sqlite" else [json.dumps(word)[1:-1] for word in words]
     told = Q()
-    for part in parts:
-        told |= Q(text__contains=part)
+    for word in words:
+        # As JSON is stored: PostgreSQL keeps letters of any script, SQLite holds all but ASCII escaped.
+        told |= Q(text__contains=json.dumps(word, ensure_ascii=connection.vendor == "sqlite")[1:-1])
     return Image.objects.alias(text=Cast("labels", TextField())).filter(told).order_by()
 
 

@@ -38,7 +38,7 @@ LONGEST_FETCH = timedelta(seconds=FETCH_SECONDS + 60)
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def build_new(request: SignedInRequest) -> HttpResponse:
-    _require_build(request)
+    access.access_anywhere(request.user, Permission.BUILD)
     initial = _initial(request)
     sent = (request.POST, request.FILES) if request.method == "POST" else (None, None)
     form = BuildForm(*sent, user=request.user, initial=initial)
@@ -64,11 +64,6 @@ def _initial(request: SignedInRequest) -> dict[str, Any]:
     return initial_again(job)
 
 
-def _require_build(request: SignedInRequest) -> None:
-    if not access.can_anywhere(request.user, Permission.BUILD):
-        raise PermissionDenied
-
-
 @require_safe
 def build_context(request: SignedInRequest, *, pk: UUID) -> HttpResponse:
     """What was sent holds, what .dockerignore leaves out of it, and the findings in its Dockerfile."""
@@ -79,7 +74,7 @@ def build_context(request: SignedInRequest, *, pk: UUID) -> HttpResponse:
 @require_POST
 def build_git_look(request: SignedInRequest) -> HttpResponse:
     """Has the repository fetched; the answer asks again until it shows what is in it."""
-    _require_build(request)
+    access.access_anywhere(request.user, Permission.BUILD)
     form = GitForm(request.POST)
     if not form.is_valid():
         return render(request, "images/_build_context.html", {"form": form})
@@ -112,7 +107,7 @@ def _context_page(request: SignedInRequest, upload: Upload, asked: QueryDict) ->
 
 @require_POST
 def build_lint(request: SignedInRequest) -> HttpResponse:
-    _require_build(request)
+    access.access_anywhere(request.user, Permission.BUILD)
     text = request.POST.get("dockerfile_text", "")[:MOST_TEXT_BYTES]
     return render(request, "images/_build_lint.html", _lint(text))
 

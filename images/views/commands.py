@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponse
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods
@@ -25,8 +24,7 @@ def command(request: SignedInRequest, kind: str) -> HttpResponse:
     form_class = COMMANDS[kind]
     initial: dict[str, Any] = {}
     error: UserError | None = None
-    if not access.can_anywhere(request.user, form_class.permission):
-        raise PermissionDenied
+    access.access_anywhere(request.user, form_class.permission)
     try:
         initial = form_class.initial_of(request.GET.dict(), request.user)
     except UserError as unclear:

@@ -61,7 +61,9 @@ def image_newer(request: SignedInRequest, *, pk: int) -> HttpResponse:
     copies = image_page.image_copies(request.user, image)
     if request.method == "POST":
         if not _may_ask(request, copies):
-            raise PermissionDenied(_("To ask registries is for people who may pull this image."))
+            raise PermissionDenied(
+                _("To ask registries is for people who may pull this image. Ask an admin.")
+            )
         remote_tags.tags_ask_now(copies)
         if not request.htmx:
             return redirect("images:image-detail", pk=pk)
@@ -70,7 +72,7 @@ def image_newer(request: SignedInRequest, *, pk: int) -> HttpResponse:
 
 def _reveal(request: SignedInRequest, image: Image, copies: list[Copy]) -> None:
     if not image_page.may_see_secrets(request.user, copies):
-        raise PermissionDenied(_("Hidden values are for people who may push this image."))
+        raise PermissionDenied(_("Hidden values are for people who may push this image. Ask an admin."))
     audit.record(by=request.user, action="image.reveal", target=copies[0].name)
 
 

@@ -1,6 +1,5 @@
 """Loading an archive: the page with the file, and what starts the jobs that wait for its bytes."""
 
-from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
@@ -17,8 +16,7 @@ from images.views.requests import SignedInRequest
 @require_http_methods(["GET", "HEAD", "POST"])
 def load(request: SignedInRequest) -> HttpResponse:
     """The page; to its script a POST answers where the bytes go and where the jobs are watched."""
-    if not access.can_anywhere(request.user, Permission.PULL):
-        raise PermissionDenied
+    access.access_anywhere(request.user, Permission.PULL)
     if request.method != "POST":
         initial = LoadForm.initial_of(request.GET.dict(), request.user)
         form = LoadForm(user=request.user, initial=initial)

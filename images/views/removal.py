@@ -1,6 +1,5 @@
 """Removing copies: the question with its figures, and the start of the jobs."""
 
-from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -27,8 +26,7 @@ def image_remove(request: SignedInRequest) -> HttpResponse:
 
     The question names the copies by id, so that what matches by the time of the answer changes nothing.
     """
-    if not access.can_anywhere(request.user, Permission.REMOVE):
-        raise PermissionDenied
+    access.access_anywhere(request.user, Permission.REMOVE)
     try:
         selection = selected(request) if request.method == "POST" else _of_address(request)
     except UserError as error:

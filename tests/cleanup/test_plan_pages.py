@@ -330,7 +330,10 @@ def test_unknown_last_use_and_an_offline_host_are_said(client: Client, host: Hos
     host.save()
     other.state = "offline"
     other.save()
-    unknown = client.get(reverse("cleanup:plan-detail", args=[made(host, other).pk])).context["unknown"]
+    plan = made(host, other)
+    plan.rules = [{"effect": "delete", "kind": "unused_for", "parameters": {"days": 30}}]
+    plan.save()
+    unknown = client.get(reverse("cleanup:plan-detail", args=[plan.pk])).context["unknown"]
     assert any("runner" in line for line in unknown)
     assert any("prod" in line for line in unknown)
 

@@ -18,8 +18,9 @@ def admin() -> User:
     return factories.make_admin()
 
 
-def plan_for(*hosts: Host) -> Plan:
-    plan = rows.make_plan(rows.make_policy())
+def plan_for(*hosts: Host, kind: str = "unused_for") -> Plan:
+    rule = {"kind": kind, "effect": "delete", "parameters": {}}
+    plan = rows.make_plan(rows.make_policy(), rules=[rule])
     HostPlan.objects.bulk_create(HostPlan(plan=plan, host=host) for host in hosts)
     return plan
 
@@ -45,6 +46,16 @@ def test_each_unknown_is_one_sentence_with_its_hosts(
     (sentence,) = plan_unknowns(admin, plan)
     assert sentence.startswith(begins)
     assert sentence.endswith(": alpha, zeta.")
+
+
+def test_use_is_not_missed_where_no_rule_asks_for_it(admin: User) -> None:
+    assert plan_unknowns(admin, plan_for(factories.make_host(use_known_since=None), kind="dangling")) == []
+
+
+def test_hosts_that_are_left_out_have_their_own_words(admin: User) -> None:
+    plan = plan_for(factories.make_host(is_estimate=True))
+    plan.host_plans.update(warning="host_disabled")
+    assert plan_unknowns(admin, plan) == []
 
 
 def test_host_with_several_unknowns_is_in_each_sentence(admin: User) -> None:

@@ -86,7 +86,7 @@ def test_finished_preview_follows_nothing_and_one_without_images_asks_for_nothin
 
 
 def test_preview_of_what_is_known_and_current_warns_of_nothing(client: Client, ada: User, host: Host) -> None:
-    plan = planned(host)
+    plan = planned(host, rules=[{"effect": "delete", "kind": "unused_for", "parameters": {"days": 30}}])
     Host.objects.update(use_known_since=NOW - timedelta(days=90))
     page = words_of(client, "plan-detail", plan.pk)
     assert "What is not known" not in page

@@ -109,10 +109,22 @@ def test_long_list_tells_its_place(client: Client, ada: User, host: Host) -> Non
     assert "Previous" not in ways(first)
 
 
+@pytest.mark.parametrize(
+    ("name", "permission"),
+    [("image-remove", "Remove"), ("load", "Pull"), ("build-new", "Build")],
+)
+def test_who_may_not_is_told_which_permission_it_takes(client: Client, name: str, permission: str) -> None:
+    signed_in(client, "viewer")
+    page = client.get(address(name)).content.decode()
+    assert f"This needs the permission “{permission}” on some host. Ask an admin for it." in page
+
+
 def test_forbidden_page_tells_what_helps(client: Client) -> None:
     signed_in(client, "viewer")
     response = client.get(address("team"))
     assert response.status_code == 403
     page = response.content.decode()
-    tells(page, "You are not allowed to do this", "Ask an admin for the permission if you need it.")
+    told = "This needs the permission “Manage teams” on all hosts. Ask an admin for it."
+    tells(page, "You are not allowed to do this", told)
+    assert page.count("Ask an admin") == 1
     tells(page, '<a class="btn btn-primary" href="/">Back to the overview</a>')

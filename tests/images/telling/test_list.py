@@ -10,7 +10,7 @@ from images import fleet
 from images.models import Container, Copy, Host, Pin, User
 from tests import factories
 from tests.images.telling.made import NOW, address, copy_of, page_of, signed_in, ways_of, words_of
-from tests.pages import tells, words
+from tests.pages import tells, ways, words
 
 pytestmark = pytest.mark.django_db
 ID = "sha256:" + "ab" * 32
@@ -123,6 +123,10 @@ def test_group_of_more_than_a_page_leads_to_all(
     headers = {"HX-Request": "true", "HX-Target": "group-1"}
     inside = client.get(address("image-list"), {"repository": "shop/api"}, headers=headers).content.decode()
     assert words(inside).endswith("|All 3 copies|")
+    assert ways(inside)["All 3 copies"] == "?repository=shop%2Fapi", "from the first of them on"
+    monkeypatch.setattr(fleet, "SHOWN_LIMIT", 2)
+    inside = client.get(address("image-list"), {"repository": "shop/api"}, headers=headers).content.decode()
+    assert words(inside).endswith("|More than 2 copies|")
 
 
 def test_pictures_tell_how_fresh_the_list_is(client: Client, ada: User, api: Copy, vault: Host) -> None:

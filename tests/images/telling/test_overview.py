@@ -77,6 +77,14 @@ def test_overview_tells_of_hosts_in_each_state(
     tells(words_of(client, "overview"), told)
 
 
+def test_what_is_not_sure_of_a_host_that_is_off_is_no_matter_to_the_sum(
+    client: Client, ada: User, fleet: Copy, vault: Host
+) -> None:
+    unsure = {"is_enabled": False, "is_estimate": True, "build_cache_holds_layers": True}
+    Host.objects.filter(pk=vault.pk).update(**unsure)
+    tells(words_of(client, "overview"), "Reclaimable now 1.00 kB unused, of 10.0 kB in all")
+
+
 def test_overview_of_a_quiet_empty_fleet(client: Client, ada: User, host: Host) -> None:
     tells(
         words_of(client, "overview"),

@@ -149,6 +149,11 @@ def test_list_without_pins_tells_what_they_are_for(client: Client, ada: User) ->
     )
     assert ways_of(client, "pin-list")["Go to the images"] == address("image-list")
     tells(words_of(client, "pin-list", q="x"), "No pin matches Change the search, the host or the state.")
+    signed_in(client, "viewer")
+    words = (
+        "Nothing is pinned Whoever may remove images can pin one, so that it stays whatever a policy says."
+    )
+    assert words_of(client, "pin-list").endswith(words)
 
 
 def test_question_of_a_pin_tells_what_it_does(client: Client, ada: User, host: Host) -> None:
@@ -156,7 +161,11 @@ def test_question_of_a_pin_tells_what_it_does(client: Client, ada: User, host: H
     page = words_of(client, "pin-add", copy.image_id)
     tells(page, "shop/api:1", "Reason", "Cancel")
     pin = Pin.objects.create(image=copy.image, reason="audit", created_by=ada)
-    tells(words_of(client, "pin-remove", pin.pk), "audit", "Cancel")
+    tells(
+        words_of(client, "pin-remove", pin.pk), "Reason|audit|Where|Every host|Pinned by|ada, now|", "Cancel"
+    )
+    Pin.objects.update(ends_at=NOW + timedelta(days=9))
+    assert "|Until|in 9 d|" in words_of(client, "pin-remove", pin.pk)
 
 
 # The audit log

@@ -136,7 +136,8 @@ def test_question_tells_what_goes_and_what_is_left_out_why(
 ) -> None:
     page = sent(client, "image-remove", *chosen)
     assert words(page) == (
-        "Remove images Remove images 2 copies will be removed. Host|Copies|Frees|runner|2|8.00 kB|"
+        "Remove images Remove images 2 copies will be removed. shop/api:1 on runner shop/web:1 on runner "
+        "Host|Copies|Frees|runner|2|8.00 kB|"
         "Several tags shop/web:1 (runner): all 2 tags go: shop/web:1, shop/web:2 "
         "Left out shop/old:1 (runner): pinned, “audit” "
         "shop/db:1 (runner): in use by db (exited), old-db (created) 1 copy is on a host that is switched off "
@@ -187,8 +188,13 @@ def test_many_left_out_are_counted(client: Client, ada: User, host: Host) -> Non
     used = [copy_of(host, f"used:{n}", container_count=1) for n in range(6)]
     for copy in pinned:
         Pin.objects.create(image=copy.image, reason="audit")
-    page = removal(client, *pinned, *used)
+    for number in range(5):
+        Container.objects.create(host=host, copy=used[0], container_id=f"c{number}", name=f"c{number}")
+    page = removal(client, *pinned, *used, *[copy_of(host, f"free:{n}") for n in range(7)])
     tells(page, "6 pinned copies in all", "6 copies in use in all")
+    tells(
+        page, "free:4 on runner and 2 more Host|", "used:0 (runner): in use by c0 (), c1 (), c2 () and 2 more"
+    )
     assert page.count("pinned, “audit”") == page.count("in use by") == 5
 
 
