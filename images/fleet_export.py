@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from images.fleet import FleetQuery, fleet_copies, ordered
+from images.fleet import FleetQuery, fleet_copies
+from images.fleet_list import ordered
 from images.models import Copy, User
 
 _CHUNK = 2000

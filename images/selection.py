@@ -4,16 +4,20 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from images import access
-from images.fleet import COUNT_LIMIT, FleetQuery, copies_chosen
+from images.fleet import FleetQuery, fleet_copies
 from images.holdings import freed_by_host
 from images.layers import Freed
 from images.models import Container, Copy, Host, Permission, Pin, Reference, User
 
 NAMED = 5
 """So many of a kind are named; the rest is a number."""
+
+COUNT_LIMIT = 10_000
+"""So many copies are selected, or removed, at once."""
 
 
 @dataclass(frozen=True)
@@ -194,6 +198,13 @@ def _is_running(container: Container) -> bool:
 
 def selection_of(user: User, ids: Sequence[int], query: FleetQuery | None) -> Selection:
     """The visible ones among these ids, or all that match the query; COUNT_LIMIT at most."""
-    copies = copies_chosen(user, ids[:COUNT_LIMIT], query).select_related("host").defer("search_text")
+    copies = _chosen(user, ids[:COUNT_LIMIT], query).select_related("host").defer("search_text")
     found = list(copies.order_by("host_id", "repository", "tag", "id")[: COUNT_LIMIT + 1])
     return Selection(user, found[:COUNT_LIMIT], is_all=query is not None, is_cut=len(found) > COUNT_LIMIT)
+
+
+def _chosen(user: User, ids: Sequence[int], query: FleetQuery | None) -> QuerySet[Copy]:
+    """The copies of a selection: all that match the query when there is one, else these ids. Only visible ones."""
+    if query is not None:
+        return fleet_copies(user, query)
+    return Copy.objects.visible_to(user).filter(pk__in=ids)

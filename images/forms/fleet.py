@@ -11,7 +11,8 @@ from django.utils.translation import gettext_lazy as _
 
 from images import access
 from images.errors import UserError
-from images.fleet import SORTS, FleetQuery
+from images.fleet import FleetQuery
+from images.fleet_list import SORTS
 from images.forms.base import StyledForm
 from images.models import Host, HostGroup, Permission, User
 from images.reference_filter import MOST_STARS, InvalidPatternError, images_named, pattern_expression

@@ -8,7 +8,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
 
-from images import fleet, fleet_export
+from images import fleet_export, fleet_list
 from images.errors import UserError, explain
 from images.fleet import FleetQuery
 from images.forms.base import row_numbers
@@ -26,9 +26,9 @@ def image_list(request: SignedInRequest) -> HttpResponse:
     query = form.query()
     context: dict[str, Any] = {"form": form, "query": query, "hosts": _pictures(request.user, query)}
     if query.by:
-        context["groups"] = fleet.fleet_groups(request.user, query)
+        context["groups"] = fleet_list.fleet_groups(request.user, query)
     else:
-        context["page"] = fleet.fleet_page(request.user, query)
+        context["page"] = fleet_list.fleet_page(request.user, query)
     return render(request, f"images/image_list.html{_fragment(request)}", context)
 
 

@@ -18,7 +18,7 @@ from images import access, job_queue
 from images import hosts as services
 from images.engine.client import Connection
 from images.errors import UserError, explain
-from images.fleet import rows_of
+from images.fleet_list import rows_of
 from images.forms.base import row_number
 from images.forms.hosts import ConnectionForm, HostFilterForm, HostForm
 from images.forms.ssh import made

@@ -196,9 +196,11 @@ def test_list_is_searched_by_image_and_by_reason(client: Client, copy: Copy) -> 
         assert len(client.get(reverse("images:pin-list"), {"q": text}).context["page"]) == count
 
 
-def test_empty_list_says_how_to_pin(client: Client) -> None:
-    signed_in(client, "viewer")
-    assert "Open an image and choose" in client.get(reverse("images:pin-list")).content.decode()
+@pytest.mark.parametrize("role, is_told", [("maintainer", True), ("operator", False)])
+def test_empty_list_says_how_to_pin_to_who_may(client: Client, role: str, is_told: bool) -> None:
+    signed_in(client, role)
+    page = client.get(reverse("images:pin-list")).content.decode()
+    assert ("Open an image and choose" in page) is is_told
 
 
 def test_list_costs_the_same_queries_whatever_its_length(client: Client, group: HostGroup) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from images import fleet, selection
+from images import selection
 from images.models import Container, Copy, Host, Pin, User
 from tests import factories
 from tests.images.telling.made import NOW, address, copy_of, signed_in
@@ -114,7 +114,6 @@ def test_bar_of_all_that_match_says_so_and_where_it_was_cut(
     assert "Select all that match" not in words(page)
     tells(page, 'name="all" value="1"', 'name="copies" value=""')
     monkeypatch.setattr(selection, "COUNT_LIMIT", 2)
-    monkeypatch.setattr(fleet, "COUNT_LIMIT", 2)
     assert "The first 2 that match" in bar(client, all="1", query="?q=shop")
     more = "More match than one removal takes: these are the first. Repeat it for the rest."
     assert more in removal(client, all="1", query="?q=shop")
