@@ -16,7 +16,7 @@ from cleanup import policies, presets, wording
 from cleanup.models import Policy, PolicyRule
 from cleanup.rule_forms import RuleForm, rule_forms_of, rule_forms_posted
 from images import access
-from images.forms.base import RowsField, StyledForm
+from images.forms.base import NameField, RowsField, StyledForm
 from images.models import Host, HostGroup, Permission, User
 
 GIGABYTE = 1000**3
@@ -36,7 +36,7 @@ def time_zones() -> list[tuple[str, str]]:
 class PolicyForm(StyledForm):
     """A whole policy with its rules. What was typed stays, whichever button was pressed."""
 
-    name = forms.CharField(label=_("Name"), max_length=100)
+    name = NameField()
     description = forms.CharField(
         label=_("Description"), required=False, widget=forms.Textarea(attrs={"rows": 2})
     )

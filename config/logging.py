@@ -1,5 +1,6 @@
 """How every process of Drydock logs: one line per event, for people or as JSON for a collector."""
 
+import logging
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -15,6 +16,13 @@ def without_secrets(logger: Any, method: str, event: MutableMapping[str, Any]) -
         if any(word in key.lower() for word in SECRET_WORDS):
             event[key] = "(hidden)"
     return event
+
+
+def without_refusals_traceback(record: logging.LogRecord) -> bool:
+    """A filter of Django's requests: a refusal (400, 403) is an answer and no fault, one line is enough."""
+    if record.levelno < logging.ERROR:
+        record.exc_info = None
+    return True
 
 
 # For structlog's own loggers and for everything that logs in the standard library's way.
@@ -50,10 +58,12 @@ def configured(*, level: str, as_json: bool) -> dict[str, Any]:
                 "foreign_pre_chain": _SHARED,
             }
         },
+        "filters": {"refusals": {"()": lambda: without_refusals_traceback}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "drydock"}},
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
             "django": {"handlers": [], "propagate": True},
+            "django.request": {"filters": ["refusals"]},
             # Each task and each request in two lines is for finding faults, not for every day.
             "celery": {"level": "WARNING"},
             "django_structlog": {"level": level if level == "DEBUG" else "WARNING"},

@@ -1,12 +1,14 @@
 """What happens around every request of Drydock's own."""
 
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.shortcuts import resolve_url
+from django.template.loader import render_to_string
 from django.utils import translation
 
 _LARGEST_ROW = 2**63 - 1
@@ -29,6 +31,19 @@ class RowNumbersMiddleware:
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> None:
         if any(isinstance(value, int) and value > _LARGEST_ROW for value in kwargs.values()):
             raise Http404
+
+
+class NotAllowedMiddleware:
+    """An address that only takes posts says so: Django answers with an empty page, and signing in may lead there."""
+
+    def __init__(self, get_response: Answer) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if response.status_code == HTTPStatus.METHOD_NOT_ALLOWED and not response.content:
+            response.content = render_to_string("405.html", request=request)
+        return response
 
 
 class AccountMiddleware:

@@ -45,6 +45,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "config.middleware.AccountMiddleware",
+    "config.middleware.NotAllowedMiddleware",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "config.middleware.RowNumbersMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",

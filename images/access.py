@@ -60,10 +60,11 @@ def host_scope(user: User, permission: Permission | str) -> HostScope:
         return None
     if not groups:
         return frozenset()
-    scopes: dict[str, frozenset[int]] = user.__dict__.setdefault("_drydock_scopes", {})
-    key = str(permission)
+    # Most permissions come with the same grants, so it is the groups that are looked up once.
+    scopes: dict[frozenset[int], frozenset[int]] = user.__dict__.setdefault("_drydock_scopes", {})
+    key = frozenset(group for group in groups if group is not None)
     if key not in scopes:
-        scopes[key] = frozenset(Host.objects.filter(groups__in=groups).values_list("id", flat=True))
+        scopes[key] = frozenset(Host.objects.filter(groups__in=key).values_list("id", flat=True))
     return scopes[key]
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from django.db.models import Count, Sum
 
-from images.models import Copy, Host, Job, User
+from images.models import Copy, Host, HostState, Job, User
 from images.treemap import Box, treemap
 
 MAP_WIDTH, MAP_HEIGHT = 640, 260
@@ -21,6 +21,7 @@ class Summary:
     hosts: Sequence[Host]
     online_count: int
     off_count: int
+    new_count: int
     copy_count: int
     image_count: int
     unused_bytes: int
@@ -46,12 +47,13 @@ def summary(user: User) -> Summary:
     )
     # What is known of a host that is off is how it was: it is neither online nor a problem, and frees nothing now.
     on = [host for host in hosts if host.is_enabled]
-    offline = sorted((host for host in on if host.state == "offline"), key=_since)
+    offline = sorted((host for host in on if host.state == HostState.OFFLINE), key=_since)
     copies = Copy.objects.visible_to(user).listed()
     return Summary(
         hosts=sorted(hosts, key=lambda host: -host.total_bytes),
         online_count=sum(host.is_online for host in on),
         off_count=len(hosts) - len(on),
+        new_count=sum(host.state == HostState.NEW for host in on),
         copy_count=sum(host.image_count for host in hosts),
         image_count=copies.aggregate(count=Count("image", distinct=True))["count"] or 0,
         unused_bytes=sum(host.unused_bytes for host in on),

@@ -13,6 +13,7 @@ from unittest import mock
 
 import pytest
 import redis
+import time_machine
 from django.db import connection
 from django.db.models.signals import post_migrate
 
@@ -23,7 +24,7 @@ from images import access, progress
 from images.engine import buildx
 from images.engine.ssh import TUNNELS
 from images.models import Role
-from tests import podman, registry, sshd
+from tests import pages, podman, registry, sshd
 from tests.engine.extra import BY_HAND
 from tests.git_server import GitServer, git_server
 from tests.podman import PrivatePodman
@@ -112,6 +113,13 @@ def _why_no_gettext() -> str:
 
 def _why_no_browser() -> str:
     return "" if shutil.which("chromium") or shutil.which("google-chrome") else "no chromium is installed"
+
+
+@pytest.fixture
+def still_clock() -> Iterator[None]:
+    """It is pages.NOW all the time."""
+    with time_machine.travel(pages.NOW, tick=False):
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,7 +1,24 @@
-"""What a page says, as one reads it, and what one can click on it."""
+"""Who looks at a page, what it says, as one reads it, and what one can click on it."""
 
 import html
 import re
+from datetime import UTC, datetime
+
+from django.test import Client
+
+from images.models import HostGroup, User
+from tests import factories
+
+NOW = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
+"""Where `still_clock` stands."""
+
+
+def signed_in(client: Client, role: str = "viewer", group: HostGroup | None = None, name: str = "") -> User:
+    """Somebody with this role, everywhere or on one group, whose browser the client is from now on."""
+    user = factories.make_user(name) if name else factories.make_user()
+    factories.grant(user, role, group)
+    client.force_login(user)
+    return user
 
 
 def words(page: str) -> str:

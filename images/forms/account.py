@@ -25,6 +25,10 @@ class SignInForm(StyledForm, AuthenticationForm):
         "inactive": _("The name or the password is wrong."),
     }
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["username"].label = _("Sign-in name")
+
     def clean(self) -> dict[str, Any]:
         username = self.cleaned_data.get("username", "")
         try:

@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from images.accounts import host_of
-from images.forms.base import StyledForm
+from images.forms.base import NameField, StyledForm
 from images.models.account import Account
 
 if TYPE_CHECKING:
@@ -53,9 +53,7 @@ class AccountForm(StyledForm):
     """What the services take as it is; the address they take as the prefix."""
 
     field_order = ("name", "address", "username", "password", "ca")
-    name = forms.CharField(
-        label=_("Name"),
-        max_length=100,
+    name = NameField(
         help_text=_("What your team calls it. Jobs say which account they used."),
     )
     password = forms.CharField(

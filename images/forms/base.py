@@ -1,5 +1,6 @@
 """What every form of Drydock shares: the look of its fields."""
 
+import unicodedata
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
@@ -40,6 +41,28 @@ class RowsField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]  # no
                 message = self.error_messages["invalid_pk_value"]
                 raise ValidationError(message, code="invalid_pk_value", params={"pk": str(pk)[:50]})
         return super().clean(value)
+
+
+JOINERS = "\u200c\u200d"  # several scripts and many pictographs are written with them
+
+
+def no_hidden_signs(text: str) -> None:
+    """Raises ValidationError: with signs that are not seen or that turn the text around, a name looks like another."""
+    for sign in text:
+        if unicodedata.category(sign) in {"Cc", "Cf"} and sign not in JOINERS:
+            message = _("The name has a character that can not be seen (U+%(code)s). Type the name anew.")
+            raise ValidationError(message, code="hidden", params={"code": f"{ord(sign):04X}"})
+
+
+class NameField(forms.CharField):
+    """What people call a thing of theirs."""
+
+    default_validators = [no_hidden_signs]
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("label", _("Name"))
+        kwargs.setdefault("max_length", 100)
+        super().__init__(**kwargs)
 
 
 class SearchField(forms.CharField):

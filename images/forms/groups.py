@@ -6,14 +6,12 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
-from images.forms.base import RowsField, StyledForm
+from images.forms.base import NameField, RowsField, StyledForm
 from images.models import Host, HostGroup
 
 
 class GroupForm(StyledForm):
-    name = forms.CharField(
-        label=_("Name"),
-        max_length=100,
+    name = NameField(
         help_text=_("What the hosts have in common, such as “production” or “ci”."),
     )
     hosts = RowsField(

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from images import access, addresses
 from images.forms import ssh
-from images.forms.base import RowsField, SearchField, StyledForm
+from images.forms.base import NameField, RowsField, SearchField, StyledForm
 from images.models import Host, HostGroup, HostState, Permission, User
 from images.models.host import HostQuerySet
 
@@ -220,7 +220,7 @@ def _most(label: Any, help_text: Any = "") -> forms.IntegerField:
 class HostForm(ConnectionForm):
     """A host as a person describes it."""
 
-    name = forms.CharField(label=_("Name"), max_length=100, help_text=_("What your team calls this machine."))
+    name = NameField(help_text=_("What your team calls this machine."))
     groups = RowsField(
         label=_("Groups"),
         queryset=HostGroup.objects.none(),

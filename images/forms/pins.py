@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from images import access, pins
 from images.forms.base import SearchField, StyledForm
-from images.models import Host, Image, Permission, User
+from images.models import Host, Image, Permission, Pin, User
 
 EVERYWHERE = "all"
 
@@ -34,6 +34,7 @@ class PinForm(StyledForm):
 
     def __init__(self, *args: Any, user: User, image: Image, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.image = image
         self.hosts = {str(host.pk): host for host in pins.pin_hosts(user, image)}
         choices = [(key, host.name) for key, host in self.hosts.items()]
         if access.can_everywhere(user, Permission.REMOVE):
@@ -49,6 +50,16 @@ class PinForm(StyledForm):
         if until and until < timezone.localdate():
             raise forms.ValidationError(_("This day has passed."))
         return until
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        if {"where", "reason"} <= cleaned.keys():
+            same = Pin.objects.active(timezone.now()).filter(
+                image=self.image, host=self.host, reason=cleaned["reason"]
+            )
+            if same.exists():
+                self.add_error("reason", _("The image is pinned there for this reason already."))
+        return cleaned
 
     @property
     def host(self) -> Host | None:

@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
-from images.forms.base import RowsField, StyledForm
+from images.forms.base import NameField, RowsField, StyledForm
 from images.models import HostGroup, Role, Team, User
 
 
@@ -40,8 +40,8 @@ class UserAddForm(FirstPasswordForm):
     username = forms.CharField(
         label=_("Sign-in name"), max_length=150, validators=[UnicodeUsernameValidator()]
     )
-    first_name = forms.CharField(label=_("First name"), max_length=150, required=False)
-    last_name = forms.CharField(label=_("Last name"), max_length=150, required=False)
+    first_name = NameField(label=_("First name"), max_length=150, required=False)
+    last_name = NameField(label=_("Last name"), max_length=150, required=False)
     email = forms.EmailField(label=_("Email"), required=False)
     teams = RowsField(
         label=_("Teams"), queryset=Team.objects.all(), required=False, widget=forms.CheckboxSelectMultiple
@@ -62,7 +62,7 @@ class UserTeamsForm(StyledForm):
 
 
 class TeamForm(StyledForm):
-    name = forms.CharField(label=_("Name"), max_length=100)
+    name = NameField()
     members = RowsField(
         label=_("Members"), queryset=User.objects.all(), required=False, widget=forms.CheckboxSelectMultiple
     )

@@ -139,12 +139,19 @@ def test_sizes_that_come_live_are_written_as_the_page_wrote_them(page: "Page", h
     job = running(host, ada, "shop/api:1", progress_total=50_000_000, progress_unit="bytes")
     sign_in(page, "ada")
     page.goto(f"/jobs/{job.pk}/")
-    sizes = [digits * 10**power for power in range(0, 14) for digits in (1, 4.53, 9.994, 9.995, 9.996)]
+    sizes = [digits * 10**power for power in range(14) for digits in (1, 4.53, 9.994, 9.995, 9.996)]
     whole = [int(size) for size in (0, 812, 999, 1000, *sizes)]
     assert page.evaluate("sizes => sizes.map(drydock.bytes)", whole) == [human_size(size) for size in whole]
     # The row agrees, for the part of the page around it fetches itself anew after an event.
     Job.objects.filter(pk=job.pk).update(progress_done=4_530_000, progress_rate=2e6)
-    data = {"id": job.pk, "state": "running", "done": 4_530_000, "total": 50_000_000, "unit": "bytes", "rate": 2e6}
+    data = {
+        "id": job.pk,
+        "state": "running",
+        "done": 4_530_000,
+        "total": 50_000_000,
+        "unit": "bytes",
+        "rate": 2e6,
+    }
     progress.publish(f"job:{job.pk}", host_id=job.host_id, data=data)
     numbers = page.locator(".job-numbers").first
     numbers.locator("[data-live-field=done]").get_by_text("4.53 MB", exact=True).wait_for()

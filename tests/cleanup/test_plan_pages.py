@@ -13,10 +13,11 @@ from django.utils import timezone
 
 from cleanup import policies
 from cleanup.models import CleanupSwitch, Plan, PlanState, Policy, Run
-from images.models import Host, HostGroup, User
+from images.models import Host, HostGroup
 from tests import factories
 from tests.cleanup import rows
 from tests.cleanup.pages import text_of
+from tests.pages import signed_in
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}
@@ -25,13 +26,6 @@ HTMX = {"HX-Request": "true"}
 @pytest.fixture
 def other() -> Host:
     return factories.make_host("prod")
-
-
-def signed_in(client: Client, role: str = "viewer", group: HostGroup | None = None) -> User:
-    user = factories.make_user()
-    factories.grant(user, role, group)
-    client.force_login(user)
-    return user
 
 
 def made(*hosts: Host, removed: int = 2, **fields: Any) -> Plan:

@@ -15,20 +15,14 @@ from django.utils.html import escape
 from cleanup import wording
 from cleanup.models import CleanupSwitch, Policy, RunState
 from cleanup.policies import MAX_RULES
-from images.models import Host, HostGroup, User
+from images.models import Host, HostGroup
 from tests import factories
 from tests.cleanup import rows
 from tests.cleanup.pages import text_of
+from tests.pages import signed_in
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}
-
-
-def signed_in(client: Client, role: str = "maintainer", group: HostGroup | None = None) -> User:
-    user = factories.make_user()
-    factories.grant(user, role, group)
-    client.force_login(user)
-    return user
 
 
 def form_data(host: Host, *kinds: str, **data: Any) -> dict[str, Any]:
@@ -112,7 +106,7 @@ def test_viewer_can_not_add_a_policy(client: Client) -> None:
 
 
 def test_policy_is_added_with_its_rules_in_order(client: Client, host: Host) -> None:
-    user = signed_in(client)
+    user = signed_in(client, "maintainer")
     data = form_data(host, "dangling", "unused_for", **{"r1-days": "30"})
     response = add(client, data)
     policy = Policy.objects.get()
@@ -123,7 +117,7 @@ def test_policy_is_added_with_its_rules_in_order(client: Client, host: Host) -> 
 
 
 def test_limit_is_typed_in_gigabytes(client: Client, host: Host) -> None:
-    signed_in(client)
+    signed_in(client, "maintainer")
     add(client, form_data(host, "dangling", limit_gigabytes="1.5"))
     assert Policy.objects.get().limit_bytes == 1_500_000_000
 
@@ -143,7 +137,7 @@ def test_limit_is_typed_in_gigabytes(client: Client, host: Host) -> None:
 def test_what_is_wrong_stands_next_to_its_field_and_nothing_typed_is_lost(
     client: Client, host: Host, changes: dict[str, Any], place: str
 ) -> None:
-    signed_in(client)
+    signed_in(client, "maintainer")
     data = (
         form_data(host, "dangling", "unused_for", description="typed with care", **{"r1-days": "77"})
         | changes
@@ -156,13 +150,13 @@ def test_what_is_wrong_stands_next_to_its_field_and_nothing_typed_is_lost(
 
 
 def test_policy_without_a_delete_rule_is_refused(client: Client, host: Host) -> None:
-    signed_in(client)
+    signed_in(client, "maintainer")
     assert "Add at least one delete rule" in add(client, form_data(host)).content.decode()
     assert not Policy.objects.exists()
 
 
 def test_no_rule_beyond_the_most_is_dropped_in_silence(client: Client, host: Host) -> None:
-    signed_in(client)
+    signed_in(client, "maintainer")
     labels = {f"r{number}-label": f"keep={number}" for number in range(1, 1 + MAX_RULES)}
     page = add(client, form_data(host, "dangling", *["keep_label"] * MAX_RULES, **labels)).content.decode()
     assert not Policy.objects.exists()
@@ -174,13 +168,13 @@ def test_no_rule_beyond_the_most_is_dropped_in_silence(client: Client, host: Hos
 
 
 def test_rule_of_a_kind_that_does_not_exist_refuses_the_form(client: Client, host: Host) -> None:
-    signed_in(client)
+    signed_in(client, "maintainer")
     assert add(client, form_data(host, "dangling", "keep_everything_dear")).status_code == 400
     assert not Policy.objects.exists()
 
 
 def test_policy_that_selects_everything_says_so_and_asks(client: Client, host: Host) -> None:
-    signed_in(client)
+    signed_in(client, "maintainer")
     everything = {"r0-pattern": "*", "r0-syntax": "glob", "r0-target": "tag"}
     page = add(client, form_data(host, "tag_pattern", **everything)).content.decode()
     assert "These rules select every image" in page
@@ -190,7 +184,7 @@ def test_policy_that_selects_everything_says_so_and_asks(client: Client, host: H
 
 
 def test_page_of_a_policy_that_selects_everything_says_so(client: Client, host: Host) -> None:
-    signed_in(client)
+    signed_in(client, "maintainer")
     policy = rows.make_policy(hosts=[host])
     assert "These rules select every image" not in text_of(client, "policy-detail", policy.pk)
     parameters = {"pattern": "*", "syntax": "glob", "target": "tag"}
@@ -199,7 +193,7 @@ def test_page_of_a_policy_that_selects_everything_says_so(client: Client, host: 
 
 
 def test_page_says_when_the_policy_runs_next(client: Client, host: Host) -> None:
-    signed_in(client)
+    signed_in(client, "maintainer")
     policy = rows.make_policy(
         hosts=[host], schedule="0 3 * * *", next_run_at=timezone.now() + timedelta(hours=5, minutes=1)
     )
@@ -207,13 +201,13 @@ def test_page_says_when_the_policy_runs_next(client: Client, host: Host) -> None
 
 
 def test_second_policy_of_the_same_name_is_refused_with_a_sentence(client: Client, host: Host) -> None:
-    signed_in(client)
+    signed_in(client, "maintainer")
     rows.make_policy("Nightly", hosts=[host])
     assert 'id="id_name_error"' in add(client, form_data(host, "dangling")).content.decode()
 
 
 def test_without_a_script_a_button_adds_a_rule_and_keeps_what_was_typed(client: Client, host: Host) -> None:
-    signed_in(client)
+    signed_in(client, "maintainer")
     page = add(client, form_data(host, "unused_for", add="dangling", **{"r0-days": "41"}))
     assert [rule.kind for rule in page.context["form"].delete_rules] == ["unused_for", "dangling"]
     assert 'value="41"' in page.content.decode()
@@ -222,19 +216,19 @@ def test_without_a_script_a_button_adds_a_rule_and_keeps_what_was_typed(client: 
 
 
 def test_without_a_script_a_button_takes_a_rule_away(client: Client, host: Host) -> None:
-    signed_in(client)
+    signed_in(client, "maintainer")
     page = add(client, form_data(host, "dangling", "unused_for", drop="r0"))
     assert [rule.kind for rule in page.context["form"].delete_rules] == ["unused_for"]
 
 
 def test_without_a_script_a_preset_fills_in_the_schedule(client: Client, host: Host) -> None:
-    signed_in(client)
+    signed_in(client, "maintainer")
     page = add(client, form_data(host, "dangling", preset="0 4 * * 0")).content.decode()
     assert 'value="0 4 * * 0"' in page
 
 
 def test_every_preset_gives_a_rule_that_can_be_added(client: Client) -> None:
-    signed_in(client)
+    signed_in(client, "maintainer")
     form = client.get(reverse("cleanup:policy-add")).context["form"]
     for effect, offered in (("delete", form.delete_presets), ("keep", form.keep_presets)):
         for preset in offered:
@@ -247,12 +241,12 @@ def test_every_preset_gives_a_rule_that_can_be_added(client: Client) -> None:
 
 
 def test_unknown_kind_of_rule_is_not_found(client: Client) -> None:
-    signed_in(client)
+    signed_in(client, "maintainer")
     assert client.get(reverse("cleanup:rule-form", args=["nonsense"])).status_code == 404
 
 
 def test_schedule_is_explained_while_it_is_typed(client: Client) -> None:
-    signed_in(client)
+    signed_in(client, "maintainer")
     page = text_of(client, "schedule-explain", schedule="0 3 * * *", time_zone="Europe/Berlin")
     assert page.count("<li>") == 5
     assert "03:00" in page
@@ -265,7 +259,7 @@ def test_schedule_is_explained_while_it_is_typed(client: Client) -> None:
 
 
 def test_editing_shows_what_is_stored_and_asks_for_a_new_look(client: Client, host: Host) -> None:
-    signed_in(client)
+    signed_in(client, "maintainer")
     policy = rows.make_policy("Nightly", hosts=[host], seen_revision=1)
     page = client.get(reverse("cleanup:policy-edit", args=[policy.pk]))
     assert [rule.kind for rule in page.context["form"].rules] == ["dangling"]
@@ -277,7 +271,7 @@ def test_editing_shows_what_is_stored_and_asks_for_a_new_look(client: Client, ho
 
 
 def test_edit_does_not_undo_that_of_somebody_else_unseen(client: Client, host: Host) -> None:
-    signed_in(client)
+    signed_in(client, "maintainer")
     policy = rows.make_policy("Nightly", hosts=[host])
     url = reverse("cleanup:policy-edit", args=[policy.pk])
     opened = {"version": client.get(url).context["form"].version}
@@ -296,7 +290,7 @@ def test_edit_does_not_undo_that_of_somebody_else_unseen(client: Client, host: H
 def test_adding_a_rule_without_a_script_does_not_hide_an_edit_of_somebody_else(
     client: Client, host: Host
 ) -> None:
-    signed_in(client)
+    signed_in(client, "maintainer")
     policy = rows.make_policy("Nightly", hosts=[host])
     url = reverse("cleanup:policy-edit", args=[policy.pk])
     page = client.post(url, form_data(host, "dangling", version="as it was opened", add="unused_for"))
@@ -304,7 +298,7 @@ def test_adding_a_rule_without_a_script_does_not_hide_an_edit_of_somebody_else(
 
 
 def test_policy_is_switched_off_and_on(client: Client, host: Host) -> None:
-    signed_in(client)
+    signed_in(client, "maintainer")
     policy = rows.make_policy(hosts=[host])
     url = reverse("cleanup:policy-switch", args=[policy.pk])
     for value, expected in (("", False), ("on", True)):
@@ -314,7 +308,7 @@ def test_policy_is_switched_off_and_on(client: Client, host: Host) -> None:
 
 
 def test_removing_a_policy_asks_first_and_says_what_goes_with_it(client: Client, host: Host) -> None:
-    signed_in(client)
+    signed_in(client, "maintainer")
     policy = rows.make_policy(hosts=[host])
     url = reverse("cleanup:policy-remove", args=[policy.pk])
     assert "<dialog data-open" in client.get(url, headers=HTMX).content.decode()
@@ -329,7 +323,7 @@ def test_policy_that_needs_a_look_says_so_on_its_page(client: Client, host: Host
 
 
 def test_one_switch_pauses_and_resumes_all_cleanup(client: Client) -> None:
-    user = signed_in(client)
+    user = signed_in(client, "maintainer")
     url = reverse("cleanup:pause")
     client.post(url, {"is_paused": "on", "reason": "Audit week"})
     switch = CleanupSwitch.objects.get()
@@ -342,7 +336,7 @@ def test_one_switch_pauses_and_resumes_all_cleanup(client: Client) -> None:
 
 
 def test_pausing_needs_a_reason(client: Client) -> None:
-    signed_in(client)
+    signed_in(client, "maintainer")
     response = client.post(reverse("cleanup:pause"), {"is_paused": "on", "reason": " "})
     assert 'id="id_reason_error"' in response.content.decode()
     assert not CleanupSwitch.objects.filter(is_paused=True).exists()
@@ -354,7 +348,7 @@ def test_who_may_not_run_cleanup_everywhere_can_not_pause_it(client: Client, gro
 
 
 def test_pages_cost_the_same_queries_whatever_the_number_of_rows(client: Client, host: Host) -> None:
-    user = signed_in(client)
+    user = signed_in(client, "maintainer")
 
     def queries(name: str, *args: Any) -> int:
         with CaptureQueriesContext(connection) as captured:

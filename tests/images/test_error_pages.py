@@ -32,3 +32,12 @@ def test_stale_form_is_explained() -> None:
 
 def test_fault_page_needs_no_request() -> None:
     assert "Something went wrong" in render_to_string("500.html")
+
+
+def test_address_that_takes_only_posts_says_so(client: Client) -> None:
+    client.force_login(factories.make_user())
+    response = client.get("/account/logout/")
+    assert (response.status_code, response.headers["Allow"]) == (405, "POST")
+    page = response.content.decode()
+    assert "This address can not be opened" in page
+    assert 'href="/"' in page

@@ -35,6 +35,21 @@ def test_group_name_is_taken_once(admin_client: Client) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "is_taken"),
+    [
+        ("ci\u202enoitcudorp", False),
+        ("c\u200bi", False),
+        ("ci\x1b[2J", False),
+        ("\u0645\u06cc\u200c\u0631\u0648\u062f", True),
+    ],
+)
+def test_group_name_has_no_hidden_signs(admin_client: Client, name: str, is_taken: bool) -> None:
+    page = admin_client.post("/groups/add/", {"name": name}).content.decode()
+    assert HostGroup.objects.filter(name=name).exists() is is_taken
+    assert ("The name has a character that can not be seen (U+" in page) is not is_taken
+
+
 def test_group_keeps_its_own_name(admin_client: Client) -> None:
     group = HostGroup.objects.create(name="ci")
     assert admin_client.post(f"/groups/{group.pk}/", {"name": "ci"}).status_code == 302

@@ -11,8 +11,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from images import pins
-from images.models import AuditEntry, Copy, HostGroup, Image, Pin, User
+from images.models import AuditEntry, Copy, HostGroup, Image, Pin
 from tests import factories
+from tests.pages import signed_in
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}
@@ -29,13 +30,6 @@ def elsewhere(copy: Copy) -> Copy:
     return factories.make_copy(factories.make_host("prod"), "acme/api:1.4.0", image=copy.image)
 
 
-def signed_in(client: Client, role: str, group: HostGroup | None = None) -> User:
-    user = factories.make_user()
-    factories.grant(user, role, group)
-    client.force_login(user)
-    return user
-
-
 def add(client: Client, image: Image, **data: str) -> Any:
     values = {"where": "all", "reason": "The release of May runs on it"} | data
     return client.post(reverse("images:pin-add", args=[image.pk]), values)
@@ -48,6 +42,19 @@ def test_maintainer_pins_an_image_on_one_host(client: Client, copy: Copy, group:
     assert (pin.host, pin.image, pin.created_by) == (copy.host, copy.image, user)
     entry = AuditEntry.objects.get(action="pin.add")
     assert (entry.target, entry.host, entry.detail["reason"]) == ("acme/api:1.4.0", copy.host, pin.reason)
+
+
+def test_same_pin_is_set_once(client: Client, copy: Copy) -> None:
+    signed_in(client, "maintainer")
+    add(client, copy.image)
+    assert "The image is pinned there for this reason already." in add(client, copy.image).content.decode()
+    assert Pin.objects.count() == 1
+    add(client, copy.image, where=str(copy.host_id))
+    add(client, copy.image, reason="Another release runs on it too")
+    assert Pin.objects.count() == 3
+    Pin.objects.update(ends_at=timezone.now() - timedelta(days=1))
+    add(client, copy.image)
+    assert Pin.objects.count() == 4
 
 
 def test_pin_everywhere_needs_the_permission_everywhere(client: Client, copy: Copy, group: HostGroup) -> None:
@@ -196,7 +203,7 @@ def test_list_is_searched_by_image_and_by_reason(client: Client, copy: Copy) -> 
         assert len(client.get(reverse("images:pin-list"), {"q": text}).context["page"]) == count
 
 
-@pytest.mark.parametrize("role, is_told", [("maintainer", True), ("operator", False)])
+@pytest.mark.parametrize(("role", "is_told"), [("maintainer", True), ("operator", False)])
 def test_empty_list_says_how_to_pin_to_who_may(client: Client, role: str, is_told: bool) -> None:
     signed_in(client, role)
     page = client.get(reverse("images:pin-list")).content.decode()

@@ -1,19 +1,15 @@
 """The clock stands still, and an admin is signed in."""
 
-from collections.abc import Iterator
-
 import pytest
-import time_machine
 from django.test import Client
 
 from images.models import User
-from tests.cleanup.telling.made import NOW, signed_in
+from tests.pages import signed_in
 
 
 @pytest.fixture(autouse=True)
-def _clock() -> Iterator[None]:
-    with time_machine.travel(NOW, tick=False):
-        yield
+def _clock(still_clock: None) -> None:
+    """Ages are read too."""
 
 
 @pytest.fixture

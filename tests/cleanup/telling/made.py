@@ -1,24 +1,14 @@
 """A policy, its plan and its run, as the tests of what pages tell have them."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from django.test import Client
 from django.urls import reverse
 
 from cleanup.models import Plan, Policy, Run, RunState
-from images.models import Host, HostGroup, User
-from tests import factories
+from images.models import Host
 from tests.cleanup import rows
-
-NOW = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
-
-
-def signed_in(client: Client, role: str = "viewer", group: HostGroup | None = None, name: str = "") -> User:
-    user = factories.make_user(name) if name else factories.make_user()
-    factories.grant(user, role, group)
-    client.force_login(user)
-    return user
+from tests.pages import NOW
 
 
 def nightly(host: Host, **fields: Any) -> Policy:

@@ -8,8 +8,8 @@ from django.test import Client
 from cleanup.models import CleanupSwitch
 from images.models import Host, User
 from tests.cleanup.pages import ways_of, words_of
-from tests.cleanup.telling.made import NOW, address, ran, signed_in
-from tests.pages import tells
+from tests.cleanup.telling.made import address, ran
+from tests.pages import NOW, signed_in, tells
 
 pytestmark = pytest.mark.django_db
 

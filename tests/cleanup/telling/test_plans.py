@@ -13,8 +13,8 @@ from images.models import Host, User
 from tests import factories
 from tests.cleanup import rows
 from tests.cleanup.pages import text_of, ways_of, words_of
-from tests.cleanup.telling.made import NOW, address, nightly, planned, signed_in
-from tests.pages import tells
+from tests.cleanup.telling.made import address, nightly, planned
+from tests.pages import NOW, signed_in, tells
 
 pytestmark = pytest.mark.django_db
 

@@ -10,8 +10,8 @@ from cleanup.models import CleanupSwitch, Plan, PlanState, Policy, RunState
 from images.models import Host, HostGroup, User
 from tests.cleanup import rows
 from tests.cleanup.pages import text_of, ways_of, words_of
-from tests.cleanup.telling.made import NOW, address, nightly, planned, ran, signed_in
-from tests.pages import tells
+from tests.cleanup.telling.made import address, nightly, planned, ran
+from tests.pages import NOW, signed_in, tells
 
 pytestmark = pytest.mark.django_db
 

@@ -1,20 +1,16 @@
 """The clock stands still; an admin is signed in; a host with an image in use, one pinned, and some that may go."""
 
-from collections.abc import Iterator
-
 import pytest
-import time_machine
 from django.test import Client
 
 from images.models import Host, HostGroup, User
 from tests import factories
-from tests.images.telling.made import NOW, signed_in
+from tests.pages import NOW, signed_in
 
 
 @pytest.fixture(autouse=True)
-def _clock() -> Iterator[None]:
-    with time_machine.travel(NOW, tick=False):
-        yield
+def _clock(still_clock: None) -> None:
+    """Ages are read too."""
 
 
 @pytest.fixture

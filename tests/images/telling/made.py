@@ -1,22 +1,12 @@
 """Who looks, and at what, as the tests of what pages tell have them."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 from django.test import Client
 from django.urls import reverse
 
-from images.models import Copy, Host, HostGroup, User
+from images.models import Copy, Host
 from tests import factories, pages
-
-NOW = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
-
-
-def signed_in(client: Client, role: str = "viewer", group: HostGroup | None = None, name: str = "") -> User:
-    user = factories.make_user(name) if name else factories.make_user()
-    factories.grant(user, role, group)
-    client.force_login(user)
-    return user
 
 
 def copy_of(host: Host, *names: str, size: int = 1000, **fields: Any) -> Copy:

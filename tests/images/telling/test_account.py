@@ -9,8 +9,8 @@ from django.test import Client
 from django.urls import reverse
 
 from images.models import Host, Job, User
-from tests.images.telling.made import NOW, address, page_of, signed_in
-from tests.pages import tells, ways, words
+from tests.images.telling.made import address, page_of
+from tests.pages import NOW, signed_in, tells, ways, words
 
 pytestmark = pytest.mark.django_db
 
@@ -71,7 +71,7 @@ def test_signing_in_tells_what_to_do_without_a_password(client: Client) -> None:
     page = text_of(client, "login", next="/hosts/")
     tells(
         words(page),
-        "Sign in Username Password Sign in No account, or the password is forgotten? An admin gives you a new "
+        "Sign in Sign-in name Password Sign in No account, or the password is forgotten? An admin gives you a new "
         "one on the Team page. English 简体中文 Light Dark",
     )
     tells(page, 'name="next" value="/hosts/"', "<title>Sign in")

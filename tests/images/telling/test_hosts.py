@@ -9,8 +9,8 @@ from django.test import Client
 from images.errors import explain
 from images.models import Host, HostGroup, Job, User
 from tests import factories
-from tests.images.telling.made import NOW, address, copy_of, page_of, signed_in, ways_of, words_of
-from tests.pages import tells
+from tests.images.telling.made import address, copy_of, page_of, ways_of, words_of
+from tests.pages import NOW, signed_in, tells
 
 pytestmark = pytest.mark.django_db
 

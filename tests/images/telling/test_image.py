@@ -8,8 +8,8 @@ from django.test import Client
 
 from images.models import Container, Copy, Host, Image, Pin, User
 from tests import factories
-from tests.images.telling.made import NOW, address, page_of, signed_in, ways_of, words_of
-from tests.pages import tells, words
+from tests.images.telling.made import address, page_of, ways_of, words_of
+from tests.pages import NOW, signed_in, tells, words
 
 pytestmark = pytest.mark.django_db
 ID = "sha256:" + "ab" * 32

@@ -10,8 +10,8 @@ from django.test import Client
 from images import job_logs
 from images.models import Copy, Host, Job, JobItem, JobLog, User
 from images.promises import Promise
-from tests.images.telling.made import NOW, address, copy_of, page_of, signed_in, ways_of, words_of
-from tests.pages import tells, words
+from tests.images.telling.made import address, copy_of, page_of, ways_of, words_of
+from tests.pages import NOW, signed_in, tells, words
 
 pytestmark = pytest.mark.django_db
 OLD = "sha256:" + "cd" * 32

@@ -9,8 +9,8 @@ from django.test import Client
 from images import fleet_list
 from images.models import Container, Copy, Host, Pin, User
 from tests import factories
-from tests.images.telling.made import NOW, address, copy_of, page_of, signed_in, ways_of, words_of
-from tests.pages import tells, ways, words
+from tests.images.telling.made import address, copy_of, page_of, ways_of, words_of
+from tests.pages import NOW, signed_in, tells, ways, words
 
 pytestmark = pytest.mark.django_db
 ID = "sha256:" + "ab" * 32
@@ -152,11 +152,13 @@ def test_page_offers_what_one_may_do(client: Client, ada: User, api: Copy) -> No
         "JSON": f"{address('image-export', 'json')}?q=shop",
         "Clear": address("image-list"),
     }
+    assert "Remove the selected images…" in page_of(client, "image-list")  # without a script
     assert ways["IDs, one a line"] == f"{address('image-export', 'txt')}?q=shop"
     signed_in(client, "viewer")
     viewer = ways_of(client, "image-list")
     assert not {"Pull an image", "Build", "Load images"} & set(viewer)
     assert "CSV" in viewer
+    assert "Remove the selected images…" not in page_of(client, "image-list")
 
 
 def test_list_without_images_tells_why_and_what_to_do(client: Client, ada: User) -> None:

@@ -8,8 +8,8 @@ from django.test import Client
 
 from images.models import Copy, Host, Job, User
 from tests import factories
-from tests.images.telling.made import NOW, address, copy_of, page_of, signed_in, ways_of, words_of
-from tests.pages import tells
+from tests.images.telling.made import address, copy_of, page_of, ways_of, words_of
+from tests.pages import NOW, signed_in, tells
 
 pytestmark = pytest.mark.django_db
 
@@ -68,6 +68,7 @@ def test_overview_tells_what_there_is_and_what_could_be_freed(client: Client, ad
         ({"state": "offline"}, "Hosts online 0 / 2"),
         ({"state": "offline"}, "went offline 7 h ago"),
         ({"is_enabled": False}, "2 hosts are switched off."),
+        ({"state": "new"}, "Hosts online 0 / 2 2 hosts were not reached yet."),
     ],
 )
 def test_overview_tells_of_hosts_in_each_state(

@@ -9,8 +9,8 @@ from django.test import Client
 from images import access, audit
 from images.models import AuditEntry, Grant, Host, HostGroup, Permission, Pin, Role, Team, User
 from tests import factories
-from tests.images.telling.made import NOW, address, copy_of, page_of, signed_in, ways_of, words_of
-from tests.pages import tells
+from tests.images.telling.made import address, copy_of, page_of, ways_of, words_of
+from tests.pages import NOW, signed_in, tells
 
 pytestmark = pytest.mark.django_db
 LABELS = "|".join(str(permission.label) for permission in Permission)

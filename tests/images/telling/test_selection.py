@@ -8,8 +8,8 @@ from django.test import Client
 from images import selection
 from images.models import Container, Copy, Host, Pin, User
 from tests import factories
-from tests.images.telling.made import NOW, address, copy_of, signed_in
-from tests.pages import tells, ways, words
+from tests.images.telling.made import address, copy_of
+from tests.pages import NOW, signed_in, tells, ways, words
 
 pytestmark = pytest.mark.django_db
 
