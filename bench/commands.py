@@ -101,11 +101,11 @@ class Bench:
 
     def look(self) -> None:
         """Brings Drydock's picture of the engine up to date, as its watcher would."""
-        from images import inventory
         from images.engine.client import Connection, open_engine
+        from images.inventory import picture
 
         with open_engine(Connection.of(self.host)) as opened:
-            inventory.sync(self.host, opened)
+            picture.sync(self.host, opened)
 
     def empty(self) -> None:
         self.engine.wipe()

@@ -113,11 +113,11 @@ def timed_run(engine: Any, count: int) -> float:
     from cleanup import planning, runs
     from cleanup.models import Plan, Policy
     from cleanup.policies import plan_make
-    from images import inventory
     from images.engine import read
     from images.engine.client import Connection, open_engine
-    from images.hosts import host_reached
-    from images.jobs import job_carry_out
+    from images.hosts.freshness import host_reached
+    from images.inventory import picture
+    from images.jobs.life import job_carry_out
     from images.models import Host, Job, User
 
     Plan.objects.filter(run=None).delete()
@@ -125,7 +125,7 @@ def timed_run(engine: Any, count: int) -> float:
     host = Host.objects.create(name=f"bench {time.monotonic_ns()}", address=engine.address, state="online")
     with open_engine(Connection.of(host)) as opened:
         host_reached(host, read.info(opened))
-        inventory.sync(host, opened)
+        picture.sync(host, opened)
     policy = Policy.objects.create(name=f"bench {host.pk}", minimum_age_hours=0)
     policy.hosts.add(host)
     parameters = {"pattern": "*", "syntax": "glob", "target": "tag"}

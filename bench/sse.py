@@ -215,7 +215,7 @@ async def _view(
 
 def _publish(rate: int, seconds: int) -> tuple[int, int]:
     """Evenly, as many jobs would; each event is of a job of its own, so that none may be merged away."""
-    from images import progress
+    from images.live import progress
 
     counts = [0, 0]
     began = time.monotonic()

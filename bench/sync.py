@@ -51,7 +51,7 @@ def measure(folder: Path, images: int, layers: int, rounds: int) -> None:
     from config.demo import images as maker
     from config.demo.engines import PrivateEngine
     from images.engine.client import Connection, open_engine
-    from images.inventory import sync
+    from images.inventory.picture import sync
     from images.models import Copy, Host, ImageLayer
 
     engine = PrivateEngine(folder / "e", "bench").start()

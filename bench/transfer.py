@@ -106,11 +106,11 @@ def _peak_mb(pid: int) -> float:
 
 def _relay_rate(megabytes: int = 1000) -> float:
     """Two processes, one Redis, no engine and no browser; MB a second."""
-    from images.relay import CHUNK_BYTES, Receiver
+    from images.transfers.relay import CHUNK_BYTES, Receiver
 
     code = (
         "import django; django.setup()\n"
-        "from images.relay import CHUNK_BYTES, Sender\n"
+        "from images.transfers.relay import CHUNK_BYTES, Sender\n"
         "sender, chunk = Sender('bench'), bytes(CHUNK_BYTES)\n"
         f"for _ in range({megabytes * 1_000_000} // CHUNK_BYTES): sender.send(chunk)\n"
         "sender.finish(); sender.until_taken()\n"
@@ -183,8 +183,8 @@ def _through(site: dict[str, Any], engines: list[Any], size: int) -> dict[str, f
 def _host(engine: Any) -> Any:
     from django.utils import timezone
 
-    from images import inventory
     from images.engine.client import Connection, open_engine
+    from images.inventory import picture
     from images.models import Host
 
     host = Host.objects.create(
@@ -192,7 +192,7 @@ def _host(engine: Any) -> Any:
         engine_kind="docker", store_kind="graph",
     )  # fmt: skip
     with open_engine(Connection.of(host)) as opened:
-        inventory.sync(host, opened)
+        picture.sync(host, opened)
     return host
 
 

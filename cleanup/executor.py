@@ -21,14 +21,15 @@ from cleanup.guards import Guards
 from cleanup.models import HostRun, Item, RunState
 from cleanup.rules import KEEP, REGISTRY
 from cleanup.runs import OPEN_ITEMS, host_run_end, run_hold, run_settle
-from images import inventory, progress
 from images.engine.client import Connection, Engine, EngineCut, open_engine, translated
 from images.engine.remove import TIMEOUT_SECONDS, Outcome, independent, put_back, remove_copy
 from images.errors import UserError
-from images.hosts import engine_check
-from images.job_context import JobContext, JobStopped
+from images.hosts.identity import engine_check
+from images.inventory import picture
+from images.jobs.context import JobContext, JobStopped
+from images.jobs.operations import operation
+from images.live import progress
 from images.models import Copy, ItemState, Job, JobState, Permission
-from images.operations import operation
 from images.removal import stored_bytes
 
 # Large enough that a container list and some queries do not weigh, small enough to be over in a moment.
@@ -218,7 +219,7 @@ class _Work:
         # Asked before our own removals leave the inventory: what else is missing or new was somebody else.
         disturbed = self._was_disturbed()
         if self.gone:
-            inventory.copies_removed(self.host, self.gone)
+            picture.copies_removed(self.host, self.gone)
         self._measure()
         _check_mine(self.context)
         self.host_run.was_disturbed = disturbed or self._was_disturbed()
@@ -237,8 +238,8 @@ class _Work:
             engine_check(self.host, engine, self.host_run.host_plan.engine_mark)
             self._put_back(engine)
             if self.changed:
-                inventory.images_refresh(self.host, self.changed, engine)
-                inventory.recount(self.host)
+                picture.images_refresh(self.host, self.changed, engine)
+                picture.recount(self.host)
             self.host_run.bytes_after = stored_bytes(self.host, engine)
         before, after = self.host_run.bytes_before, self.host_run.bytes_after
         if before is not None and after is not None:

@@ -8,10 +8,10 @@ from cleanup.facts import Values
 from cleanup.loading import active_pins, wanted_by
 from cleanup.models import Item
 from cleanup.rules import REGISTRY
-from images.copies import full_name
 from images.engine import read
 from images.engine.client import Engine
 from images.engine.snapshots import ContainerSummary
+from images.inventory.copies import full_name
 from images.models import Copy, Host, StoreKind
 
 Stops = dict[int, tuple[str, Values]]

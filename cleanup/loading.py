@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import Q
 
 from cleanup.facts import CopyFacts, HostFacts, Values
-from images.holdings import host_holdings
+from images.inventory.holdings import host_holdings
 from images.models import Container, Copy, Host, HostState, Image, Job, JobItem, Pin, Reference
 from images.models.job import OPEN_STATES
 

@@ -14,9 +14,9 @@ from cleanup.loading import host_facts, host_warning
 from cleanup.models import HostPlan, Item, Plan, PlanState, Survivor
 from cleanup.planner import HostDecision, plan_host
 from cleanup.rules import Rule, make_rule
-from images import progress
-from images.bulk import rows_add
-from images.jobs import wake
+from images.inventory.bulk import rows_add
+from images.jobs.life import wake
+from images.live import progress
 from images.models import Host
 
 logger = logging.getLogger(__name__)

@@ -12,9 +12,10 @@ from cleanup import rules, schedule
 from cleanup.access import can_on_policy
 from cleanup.models import CleanupSwitch, Plan, PlanState, Policy, PolicyRule
 from cleanup.rules import FieldError
-from images import access, audit, progress
+from images import access, audit
 from images.errors import UserError
-from images.jobs import wake
+from images.jobs.life import wake
+from images.live import progress
 from images.models import Host, HostGroup, Permission, User
 
 MAX_RULES = 50

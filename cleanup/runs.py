@@ -10,10 +10,11 @@ from cleanup import schedule
 from cleanup.access import policy_hosts, watching_hosts
 from cleanup.models import HostRun, Item, Plan, PlanState, Policy, Run, RunState
 from cleanup.policies import is_paused, plan_make, plan_seen
-from images import access, audit, progress
+from images import access, audit
 from images.errors import UserError
 from images.forgetting import spares_jobs
-from images.jobs import job_cancel, job_start
+from images.jobs.life import job_cancel, job_start
+from images.live import progress
 from images.models import Host, ItemState, Job, JobState, Permission, User
 from images.models.job import JobQuerySet
 

@@ -13,9 +13,9 @@ from cleanup.runs import host_run_restate
 from images.engine.client import Connection, EngineCut, open_engine
 from images.engine.remove import put_back
 from images.errors import UserError
-from images.hosts import engine_check
-from images.inventory import images_refresh
-from images.jobs import wake
+from images.hosts.identity import engine_check
+from images.inventory.picture import images_refresh
+from images.jobs.life import wake
 from images.models import Copy, Host, HostState, ItemState, Reference
 
 # A request sent to a stopped engine is carried out when it wakes, maybe just after its first list.

@@ -16,10 +16,11 @@ _django = get_asgi_application()
 
 # Only now: models can not be imported before Django is set up.
 from config import memory  # noqa: E402
-from images import streams, transfers, upload_stream  # noqa: E402
+from images.live import streams  # noqa: E402
+from images.transfers import archive_stream, upload_stream  # noqa: E402
 
 if TYPE_CHECKING:
-    from images.streams import Message, Receive, Send
+    from images.live.streams import Message, Receive, Send
 
 
 async def application(scope: "Message", receive: "Receive", send: "Send") -> None:
@@ -28,7 +29,7 @@ async def application(scope: "Message", receive: "Receive", send: "Send") -> Non
     elif scope["type"] == "http" and scope["path"] == "/events/":
         await streams.events(scope, receive, send)
     elif scope["type"] == "http" and scope["path"].startswith("/transfers/"):
-        await transfers.transfers(scope, receive, send)
+        await archive_stream.transfers(scope, receive, send)
     elif scope["type"] == "http" and scope["path"] == upload_stream.PATH:
         await upload_stream.receive_upload(scope, receive, send)
     else:

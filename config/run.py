@@ -170,7 +170,7 @@ def first_host() -> list[str]:
     if path is None or Host.objects.exists():
         return []
     from images.errors import UserError
-    from images.hosts import host_add
+    from images.hosts.changes import host_add
 
     with contextlib.suppress(UserError):
         host_add(by=an_admin(), name=socket.gethostname()[:100], address=f"unix://{path}")

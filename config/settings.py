@@ -66,7 +66,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "images.progress.live_position",
+                "images.live.progress.live_position",
             ],
             "builtins": ["template_partials.templatetags.partials"],
         },

@@ -11,8 +11,9 @@ class ImagesConfig(AppConfig):
     name = "images"
 
     def ready(self) -> None:
-        from images import commands, hosts, removal  # noqa: F401 - hosts and removal register their operations
-        from images.search_index import after_migrate
+        from images import commands, removal  # noqa: F401 - removal and freshness register their operations
+        from images.fleet.search_index import after_migrate
+        from images.hosts import freshness  # noqa: F401
 
         for module in pkgutil.iter_modules(commands.__path__):
             import_module(f"images.commands.{module.name}")

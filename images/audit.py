@@ -6,7 +6,6 @@ from django.utils.translation import gettext_lazy as _
 
 from images.errors import Text
 from images.models import AuditEntry, Host, User
-from images.operations import OPERATIONS
 
 
 def record(
@@ -31,7 +30,8 @@ def record(
     )
 
 
-# What each action is called on the audit page; a test holds this list and the calls of `record` together.
+# What each action is called on the audit page; operations add theirs. A test holds this list and the calls of
+# `record` together.
 ACTIONS: dict[str, Text] = {
     "user.sign_in": _("Sign in"),
     "user.own_password": _("Change own password"),
@@ -80,8 +80,3 @@ ACTIONS: dict[str, Text] = {
     "cleanup.pause": _("Pause all cleanup"),
     "cleanup.resume": _("Resume cleanup"),
 }
-
-
-def action_names() -> dict[str, Text]:
-    """The name of every action; a job is called what its operation is called."""
-    return ACTIONS | {f"job.{kind}": operation.label for kind, operation in OPERATIONS.items()}

@@ -8,10 +8,11 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from images import access, job_queue
+from images import access
 from images.errors import UserError
-from images.job_queue import Place
-from images.jobs import job_cancel
+from images.jobs import queue
+from images.jobs.life import job_cancel
+from images.jobs.queue import Place
 from images.models import Job, JobState, User
 from images.retry import NOT_DONE, jobs_retry, may_begin_again, may_retry, permission_for
 
@@ -115,8 +116,8 @@ def batch_of(user: User, key: uuid.UUID) -> Batch | None:
     jobs = list(_visible(user, key))
     if not jobs:
         return None
-    places = job_queue.places(jobs, user)
-    turns = job_queue.worker_turns(jobs, places)
+    places = queue.places(jobs, user)
+    turns = queue.worker_turns(jobs, places)
     return Batch(key, [Row(job, places.get(job.pk), turns.get(job.pk)) for job in jobs], user)
 
 

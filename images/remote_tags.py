@@ -17,14 +17,14 @@ from django.db.models import Exists, Max, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Concat
 from django.utils import timezone
 
-from images import progress
-from images.accounts import host_of, longest
+from images.accounts.prefixes import host_of, longest
+from images.accounts.registries import login_of, outcome_write, spellings
 from images.engine.registry_api import WHOLE_REGISTRY, RegistryApi, open_registry
 from images.errors import UserError
-from images.jobs import wake
+from images.jobs.life import wake
+from images.live import progress
 from images.models import Copy, Reference, Registry, RemoteTag
 from images.references import InvalidReferenceError, parse
-from images.registries import login_of, outcome_write, spellings
 
 logger = logging.getLogger(__name__)
 

@@ -12,18 +12,19 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from images import audit, inventory
+from images import audit
 from images.engine.client import Engine, EngineCut
 from images.engine.read import layers_size
 from images.engine.remove import Outcome, independent, remove_copy, remove_references
 from images.errors import UserError
-from images.holdings import host_holdings
-from images.hosts import engine_check
-from images.job_context import JobContext
-from images.jobs import ItemInput, job_start
+from images.hosts.identity import engine_check
+from images.inventory import picture
+from images.inventory.holdings import host_holdings
+from images.jobs.context import JobContext
+from images.jobs.life import ItemInput, job_start
+from images.jobs.operations import operation
 from images.layers import Freed
 from images.models import Copy, Host, ItemState, Job, JobItem, Permission, Pin, Reference, StoreKind, User
-from images.operations import operation
 from images.promises import Promise
 from images.restoring import reference_taken
 
@@ -213,10 +214,10 @@ def remove(context: JobContext) -> dict[str, Any]:
     finally:
         context.result["counts"] = dict(work.counts)
         if work.gone:
-            inventory.copies_removed(host, work.gone)
+            picture.copies_removed(host, work.gone)
     if work.changed:
-        inventory.images_refresh(host, work.changed, engine)
-        inventory.recount(host)
+        picture.images_refresh(host, work.changed, engine)
+        picture.recount(host)
     after = stored_bytes(host, engine)
     return {"freed_bytes": None if before is None or after is None else before - after}
 

@@ -13,9 +13,9 @@ from docker.errors import APIError
 from images.engine.client import Connection, EngineCut, open_engine
 from images.engine.remove import put_back
 from images.errors import UserError
-from images.hosts import engine_check
-from images.inventory import images_refresh, recount
-from images.jobs import wake
+from images.hosts.identity import engine_check
+from images.inventory.picture import images_refresh, recount
+from images.jobs.life import wake
 from images.models import HostState, ItemState, Job, JobItem
 
 OWED_FOR = timedelta(days=1)  # a host that stays away longer is looked after by a person

@@ -8,9 +8,9 @@ from django.db import transaction
 from images import access
 from images.commands.copy import copy_again
 from images.errors import UserError
-from images.jobs import ItemInput, job_start
+from images.jobs.life import ItemInput, job_start
+from images.jobs.operations import OPERATIONS
 from images.models import Job, JobState, Permission, Upload, User
-from images.operations import OPERATIONS
 from images.removal import removal_again
 
 NOT_DONE = (JobState.FAILED, JobState.LOST, JobState.CANCELLED)

@@ -9,19 +9,13 @@ from celery import shared_task
 from django.db.models import Q
 from django.utils import timezone
 
-from images import (
-    forgetting,
-    git_looks,
-    host_checks,
-    hosts,
-    jobs,
-    registries,
-    remote_tags,
-    restoring,
-    uploads,
-)
+from images import forgetting, remote_tags, restoring
+from images.accounts import registries
 from images.background import in_background
+from images.hosts import checks, freshness, last_use
+from images.jobs import life
 from images.models import Host
+from images.transfers import git_looks, uploads
 
 logger = logging.getLogger(__name__)
 
@@ -39,20 +33,20 @@ def on_tick(function: Callable[[datetime], object]) -> Callable[[datetime], obje
 @shared_task
 def carry_out(job_id: int, **_: Any) -> None:
     """A quick job gets a thread of its own, as syncs do: one that waits for an engine holds up no other."""
-    if jobs.is_quick(job_id):
-        in_background(jobs.job_carry_out, job_id)
+    if life.is_quick(job_id):
+        in_background(life.job_carry_out, job_id)
     else:
-        jobs.job_carry_out(job_id)
+        life.job_carry_out(job_id)
 
 
 @shared_task
 def sync_host(host_id: int, **_: Any) -> None:
-    hosts.host_sync_soon(host_id)
+    freshness.host_sync_soon(host_id)
 
 
 @shared_task
 def check_address(check_id: int, **_: Any) -> None:
-    host_checks.address_check_soon(check_id)
+    checks.address_check_soon(check_id)
 
 
 @shared_task
@@ -88,11 +82,11 @@ def tick(**_: Any) -> None:
             logger.exception("%s failed on this tick", function.__name__)
 
 
-on_tick(jobs.jobs_reap)
-on_tick(jobs.jobs_redispatch)
-on_tick(jobs.secrets_forget)
-on_tick(hosts.watches_lapse)
-on_tick(host_checks.checks_forget)
+on_tick(life.jobs_reap)
+on_tick(life.jobs_redispatch)
+on_tick(life.secrets_forget)
+on_tick(last_use.watches_lapse)
+on_tick(checks.checks_forget)
 on_tick(forgetting.jobs_forget)
 on_tick(forgetting.entries_forget)
 on_tick(forgetting.images_forget)
@@ -108,5 +102,5 @@ def sync_due_hosts(now: datetime) -> int:
     ready = Q(next_attempt_at=None) | Q(next_attempt_at__lte=now)
     due = Host.objects.due_for_sync(now, every=SYNC_EVERY).filter(ready)
     return sum(
-        jobs.wake("images.tasks.sync_host", pk, queue="quick") for pk in due.values_list("pk", flat=True)
+        life.wake("images.tasks.sync_host", pk, queue="quick") for pk in due.values_list("pk", flat=True)
     )

@@ -20,9 +20,10 @@ from django.db.models.signals import post_migrate
 from config.demo import engines
 from config.demo.engines import PrivateEngine
 from config.redis_server import RedisServer
-from images import access, progress
+from images import access
 from images.engine import buildx
 from images.engine.ssh import TUNNELS
+from images.live import progress
 from images.models import Role
 from tests import pages, podman, registry, sshd
 from tests.engine.extra import BY_HAND

@@ -9,7 +9,7 @@ from pathlib import Path
 from django.utils import timezone
 
 from config.demo.engines import PrivateEngine
-from images.hosts import host_add
+from images.hosts.changes import host_add
 from images.models import Copy, Grant, Host, HostGroup, Role, Team, User
 
 KNOWN_DAYS = 120

@@ -8,26 +8,26 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
-from images import inventory
-from images.attempts import attempted
-from images.budget import over_budget
+from images.accounts.git_accounts import account_for
+from images.accounts.registries import credentials_of, registry_for
 from images.contexts import git
 from images.contexts.archive import Members, Survey, archived, packed, survey, typed
-from images.dockerfiles import bases
+from images.contexts.dockerfiles import bases
 from images.engine import buildx, read
 from images.engine.build import BuildRequest, build
 from images.engine.steps import Step, Steps
 from images.engine.transfer import Layers, pull
 from images.errors import UserError
-from images.git_accounts import account_for
-from images.job_context import JobContext
-from images.jobs import job_start, wake
+from images.hosts.budget import over_budget
+from images.inventory import picture
+from images.jobs.attempts import attempted
+from images.jobs.context import JobContext
+from images.jobs.life import job_start, wake
+from images.jobs.operations import operation
 from images.models import Copy, Host, Job, Permission, Registry, Upload, User
-from images.operations import operation
 from images.references import InvalidReferenceError, parse
-from images.registries import credentials_of, registry_for
 from images.secrets import Hiding, is_secret, masked_text
-from images.uploads import upload_path, upload_survey
+from images.transfers.uploads import upload_path, upload_survey
 
 DEADLINE_SECONDS = 6 * 3600
 LAYERS_SHOWN = 200
@@ -128,15 +128,15 @@ def carry_out(context: JobContext) -> dict[str, Any]:
             pulled = _bases_pull(context, steps, found.dockerfile_text)
             _build(context, steps, members, found, secrets, pulls=parameters["pull"] and not pulled)
     except Exception:
-        inventory.cache_unsure(host)
+        picture.cache_unsure(host)
         wake("images.tasks.sync_host", host.pk, queue="quick")
         raise
     finally:
         # Whatever ended it, no step is under way any more.
         steps.close(is_built=bool(steps.image_id) and steps.failed is None and context.stop is None)
     names = [steps.image_id, *parameters["tags"]]
-    inventory.images_refresh(host, names, engine, again=host.store_kind == "containerd")
-    inventory.recount(host)
+    picture.images_refresh(host, names, engine, again=host.store_kind == "containerd")
+    picture.recount(host)
     replaced = {name: old.engine_id for name, old in before.items() if old}
     return _what_came(context, steps.image_id, replaced) | over_budget(host)
 

@@ -11,16 +11,18 @@ from django.utils.translation import gettext_lazy as _
 from docker.errors import APIError
 
 from images import access
-from images.budget import budget_check, earlier_bring, lacking_bytes, over_budget
 from images.commands.load import names_loaded
 from images.engine import archive, quiet, read
 from images.engine.client import Connection, Engine, translated
 from images.engine.failures import refused
 from images.errors import UserError
-from images.job_context import JobContext
-from images.jobs import ENGINE_SECONDS, job_start
+from images.hosts.budget import budget_check, earlier_bring, lacking_bytes, over_budget
+from images.jobs.context import JobContext
+from images.jobs.life import ENGINE_SECONDS, job_start
+from images.jobs.operations import operation
 from images.models import Copy, Host, HostState, Job, Permission, User
-from images.moving import (
+from images.references import content_key
+from images.transfers.moving import (
     DEADLINE_SECONDS,
     Moving,
     archive_bytes,
@@ -32,8 +34,6 @@ from images.moving import (
     names_of,
     subject_of,
 )
-from images.operations import operation
-from images.references import content_key
 
 logger = logging.getLogger(__name__)
 

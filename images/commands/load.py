@@ -6,16 +6,16 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
-from images import archives
-from images.budget import budget_check, over_budget
 from images.engine import archive, quiet
 from images.engine.archive import Loaded
-from images.job_context import JobContext
-from images.jobs import job_start
+from images.hosts.budget import budget_check, over_budget
+from images.jobs.context import JobContext
+from images.jobs.life import job_start
+from images.jobs.operations import operation
 from images.models import Host, Job, Permission, User
-from images.moving import BEGIN_SECONDS, DEADLINE_SECONDS, Moving, came, held_names, moved_names
-from images.operations import operation
-from images.relay import Receiver, attended, await_attention, worker_end
+from images.transfers import archives
+from images.transfers.moving import BEGIN_SECONDS, DEADLINE_SECONDS, Moving, came, held_names, moved_names
+from images.transfers.relay import Receiver, attended, await_attention, worker_end
 
 
 def load_start(

@@ -7,18 +7,18 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
-from images import inventory
-from images.attempts import attempted
-from images.budget import budget_check, earlier_bring, over_budget
+from images.accounts.registries import credentials_of, registry_for, spellings
 from images.engine import read
 from images.engine.transfer import Layers, pull
 from images.errors import UserError
-from images.job_context import JobContext
-from images.jobs import job_start
+from images.hosts.budget import budget_check, earlier_bring, over_budget
+from images.inventory import picture
+from images.jobs.attempts import attempted
+from images.jobs.context import JobContext
+from images.jobs.life import job_start
+from images.jobs.operations import operation
 from images.models import Copy, Host, Job, Permission, User
-from images.operations import operation
 from images.references import parse
-from images.registries import credentials_of, registry_for, spellings
 from images.remote_tags import tag_told
 
 DEADLINE_SECONDS = 6 * 3600
@@ -82,8 +82,8 @@ def carry_out(context: JobContext) -> dict[str, Any]:
     names = [parameters["reference"]]
     if not parameters["tag"]:
         names = [joined(parameters["repository"], tag) for tag in layers.tags]
-    inventory.images_refresh(host, names, engine, again=host.store_kind == "containerd")
-    inventory.recount(host)
+    picture.images_refresh(host, names, engine, again=host.store_kind == "containerd")
+    picture.recount(host)
     if parameters["tag"] and layers.digest:
         tag_told(parameters["reference"], layers.digest)
     came = _what_came(host, before, {name: now[name] for name in names if name in now})

@@ -8,17 +8,17 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
-from images import inventory
-from images.attempts import attempted
+from images.accounts.registries import credentials_of, registry_for
 from images.engine import read
 from images.engine.transfer import Layers, push
 from images.errors import UserError
-from images.job_context import JobContext
-from images.jobs import job_start
+from images.inventory import picture
+from images.jobs.attempts import attempted
+from images.jobs.context import JobContext
+from images.jobs.life import job_start
+from images.jobs.operations import operation
 from images.models import Copy, Job, Permission, Registry, StoreKind, User
-from images.operations import operation
 from images.references import parse
-from images.registries import credentials_of, registry_for
 from images.remote_tags import tag_told
 
 SLOW_BYTES_PER_SECOND = 100_000
@@ -64,7 +64,7 @@ def carry_out(context: JobContext) -> dict[str, Any]:
         raise UserError("reference_moved", subject=reference, host=host.name)
     layers = attempted(context, lambda: _push_once(context, registry), context.log)
     # The digest under which the registry has it belongs to the image from now on.
-    inventory.images_refresh(host, [reference], engine)
+    picture.images_refresh(host, [reference], engine)
     if layers.digest:
         tag_told(reference, layers.digest)
     image = Copy.objects.filter(host=host, engine_id=named.engine_id).values_list("image_id", flat=True)

@@ -5,13 +5,14 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
-from images import archives
 from images.engine import archive, quiet
 from images.errors import UserError
-from images.job_context import JobContext
-from images.jobs import job_start
+from images.jobs.context import JobContext
+from images.jobs.life import job_start
+from images.jobs.operations import operation
 from images.models import Copy, Job, Permission, User
-from images.moving import (
+from images.transfers import archives
+from images.transfers.moving import (
     BEGIN_SECONDS,
     DEADLINE_SECONDS,
     Moving,
@@ -22,8 +23,7 @@ from images.moving import (
     names_of,
     subject_of,
 )
-from images.operations import operation
-from images.relay import Sender, attended, await_attention, regrouped, worker_end
+from images.transfers.relay import Sender, attended, await_attention, regrouped, worker_end
 
 
 def save_start(*, by: User, copies: Sequence[Copy], gzip: bool = False) -> Job:

@@ -6,16 +6,16 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
-from images import inventory
+from images.accounts.registries import spellings
 from images.engine import read
 from images.engine.tags import tag as engine_tag
 from images.errors import UserError
-from images.job_context import JobContext
-from images.jobs import job_start
+from images.inventory import picture
+from images.jobs.context import JobContext
+from images.jobs.life import job_start
+from images.jobs.operations import operation
 from images.models import Copy, Host, Job, Permission, Reference, User
-from images.operations import operation
 from images.references import parse
-from images.registries import spellings
 
 
 def tag_start(*, by: User, copies: Iterable[Copy], reference: str, take_over: bool = False) -> list[Job]:
@@ -73,8 +73,8 @@ def carry_out(context: JobContext) -> dict[str, Any]:
     if before and before.engine_id not in {engine_id, *parameters.get("take_from", ())}:
         raise UserError("tag_taken", subject=reference, host=host.name)
     engine_tag(engine, engine_id, parameters["repository"], parameters["tag"], host=host.name)
-    inventory.images_refresh(host, [engine_id, reference], engine)
-    inventory.recount(host)
+    picture.images_refresh(host, [engine_id, reference], engine)
+    picture.recount(host)
     image = Copy.objects.filter(host=host, engine_id=engine_id).values_list("image_id", flat=True).first()
     return {
         "references": [reference],

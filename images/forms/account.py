@@ -9,10 +9,11 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from images import audit, sign_in
+from images import audit
 from images.errors import UserError
 from images.forms.base import StyledForm
 from images.models import AuditEntry, User
+from images.people import sign_in
 
 THEMES = [("auto", _("As the system does")), ("light", _("Light")), ("dark", _("Dark"))]
 

@@ -7,7 +7,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
-from images.accounts import host_of
+from images.accounts.prefixes import host_of
 from images.forms.base import NameField, StyledForm
 from images.models.account import Account
 

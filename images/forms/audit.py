@@ -48,7 +48,7 @@ class AuditFilterForm(StyledForm):
         self.fields["person"].queryset = people  # type: ignore[attr-defined]
         self.fields["host"].queryset = Host.objects.visible_to(user).only("pk", "name")  # type: ignore[attr-defined]
         actions = sorted(
-            ((code, str(name)) for code, name in audit.action_names().items()), key=lambda pair: pair[1]
+            ((code, str(name)) for code, name in audit.ACTIONS.items()), key=lambda pair: pair[1]
         )
         self.fields["action"].choices = [("", _("Any action")), *actions]  # type: ignore[attr-defined]
 

@@ -11,11 +11,11 @@ from django.utils.translation import gettext_lazy as _
 
 from images import access
 from images.errors import UserError
-from images.fleet import FleetQuery
-from images.fleet_list import SORTS
+from images.fleet.listing import SORTS
+from images.fleet.query import FleetQuery
+from images.fleet.reference_filter import MOST_STARS, InvalidPatternError, images_named, pattern_expression
 from images.forms.base import StyledForm
 from images.models import Host, HostGroup, Permission, User
-from images.reference_filter import MOST_STARS, InvalidPatternError, images_named, pattern_expression
 
 MEGABYTE = 1_000_000
 

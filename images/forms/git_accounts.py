@@ -5,8 +5,8 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
+from images.accounts.git_accounts import place_of
 from images.forms.accounts import AccountForm, address_field, ca_field, username_field
-from images.git_accounts import place_of
 
 _PREFIX = re.compile(r"([a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\])(:\d{1,5})?(/[^\x00-\x1f\x7f]+)?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")  # git takes a name and a password as one line each

@@ -7,9 +7,9 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from images.forms.base import StyledForm
+from images.jobs.operations import OPERATIONS
 from images.models import Host, Job, JobState, User
 from images.models.job import JobQuerySet
-from images.operations import OPERATIONS
 
 STATES = [
     ("", _("Any state")),

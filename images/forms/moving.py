@@ -14,12 +14,12 @@ from images.commands.copy import copy_start
 from images.commands.load import load_start
 from images.commands.save import save_start
 from images.errors import Text
+from images.fleet.selection import selection_of
 from images.forms.commands import BudgetForm, CommandForm, allowed_hosts, command
 from images.forms.fleet import all_that_match
 from images.models import Copy, Job, Permission, User
-from images.moving import MOST_COPIES, archive_bytes
-from images.selection import selection_of
 from images.templatetags.drydock import human_size
+from images.transfers.moving import MOST_COPIES, archive_bytes
 
 NAMED = 8  # so many of the chosen copies are named; the rest is a number
 

@@ -7,9 +7,9 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
+from images.accounts.git_accounts import is_address
 from images.forms.accounts import PLAIN, AccountForm, address_field, ca_field, username_field
 from images.forms.base import StyledForm
-from images.git_accounts import is_address
 from images.models import Registry
 from images.references import InvalidReferenceError, parse
 

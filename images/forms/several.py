@@ -11,16 +11,16 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from images.accounts import longest
+from images.accounts.prefixes import longest
+from images.accounts.registries import full_repository
 from images.commands.pull import pull_start
 from images.commands.push import push_start
 from images.forms.commands import BudgetForm, command
 from images.forms.moving import CopiesForm
 from images.forms.naming import is_reference
 from images.models import Copy, Host, Job, Permission, Registry, User
-from images.moving import MOST_COPIES
 from images.references import DEFAULT_REGISTRY, parse
-from images.registries import full_repository
+from images.transfers.moving import MOST_COPIES
 
 SHOWN = 8  # so many names are shown; the rest is a number
 OFFICIAL = "library/"  # Docker Hub's own images, which no account of a team can push

@@ -109,7 +109,7 @@ class Copy(models.Model):
     engine_id = models.CharField(max_length=100, db_index=True)  # "sha256:..." as this engine names it
     parent_engine_id = models.CharField(max_length=100, blank=True, default="")  # classic builds only
 
-    # Derived from the references, for sorting and searching; kept by inventory.py.
+    # Derived from the references, for sorting and searching; kept by images/inventory/.
     repository = models.CharField(
         max_length=255, blank=True, default=""
     )  # of the first reference; "" = dangling

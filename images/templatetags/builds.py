@@ -8,9 +8,9 @@ from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from images.contexts.hadolint import UNREADABLE, Finding
 from images.errors import Text
-from images.hadolint import UNREADABLE, Finding
-from images.job_logs import StepShown
+from images.jobs.logs import StepShown
 from images.templatetags.drydock import duration
 
 register = template.Library()

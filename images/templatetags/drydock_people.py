@@ -9,8 +9,8 @@ from django.utils.html import format_html
 from django.utils.translation import ngettext
 
 from images import audit
+from images.jobs.operations import OPERATIONS
 from images.models import Host, Job
-from images.operations import OPERATIONS
 from images.ssh_keys import HostKey
 from images.templatetags.drydock import size
 
@@ -67,7 +67,7 @@ def job_subject(job: Job) -> str:
 
 @register.filter
 def action_name(action: str) -> str:
-    return str(audit.action_names().get(action, action))
+    return str(audit.ACTIONS.get(action, action))
 
 
 @register.filter

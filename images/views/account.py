@@ -15,9 +15,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
-from images import sign_in, team
 from images.forms.account import THEMES, OwnPasswordForm, PreferencesForm, SignInForm
 from images.models import User
+from images.people import sign_in, team
 
 _COOKIE_AGE = int(timedelta(days=365).total_seconds())
 

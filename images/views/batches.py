@@ -12,9 +12,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_safe
 
-from images import batches, notices
+from images import batches
 from images.batches import Batch
 from images.errors import UserError, explain
+from images.jobs import notices
 from images.views.dialogs import dialog, go_to
 from images.views.jobs import jobs_url
 from images.views.requests import SignedInRequest

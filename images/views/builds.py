@@ -13,19 +13,20 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from images import access, hadolint
+from images import access
+from images.contexts import hadolint
 from images.contexts.archive import MOST_TEXT_BYTES
+from images.contexts.dockerfiles import secret_ids
 from images.contexts.git import FETCH_SECONDS
 from images.contexts.members import too_large
-from images.dockerfiles import secret_ids
 from images.errors import UserError, explain
 from images.forms.base import row_number
 from images.forms.builds import BuildForm, GitForm, initial_again, initial_of
-from images.git_looks import git_look_start
 from images.models import Permission, Upload
 from images.models.upload import UploadState
 from images.retry import may_change
-from images.uploads import upload_survey
+from images.transfers.git_looks import git_look_start
+from images.transfers.uploads import upload_survey
 from images.views.jobs import jobs_url
 from images.views.requests import SignedInRequest
 

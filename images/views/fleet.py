@@ -8,13 +8,14 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
 
-from images import fleet_export, fleet_list
 from images.errors import UserError, explain
-from images.fleet import FleetQuery
+from images.fleet import export as fleet_export
+from images.fleet import listing
+from images.fleet.query import FleetQuery
+from images.fleet.selection import Selection, selection_of
 from images.forms.base import row_numbers
 from images.forms.fleet import FleetForm, all_that_match
 from images.models import Host, User
-from images.selection import Selection, selection_of
 from images.views.requests import SignedInRequest
 from images.views.streaming import streamed
 
@@ -26,9 +27,9 @@ def image_list(request: SignedInRequest) -> HttpResponse:
     query = form.query()
     context: dict[str, Any] = {"form": form, "query": query, "hosts": _pictures(request.user, query)}
     if query.by:
-        context["groups"] = fleet_list.fleet_groups(request.user, query)
+        context["groups"] = listing.fleet_groups(request.user, query)
     else:
-        context["page"] = fleet_list.fleet_page(request.user, query)
+        context["page"] = listing.fleet_page(request.user, query)
     return render(request, f"images/image_list.html{_fragment(request)}", context)
 
 

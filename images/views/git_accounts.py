@@ -9,7 +9,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
 from images import access
-from images import git_accounts as services
+from images.accounts import git_accounts as services
 from images.errors import UserError
 from images.forms.git_accounts import GitAccountForm
 from images.models import GitAccount, Permission, User

@@ -10,8 +10,8 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from images import access
-from images import groups as services
 from images.forms.groups import GroupForm
+from images.hosts import groups as services
 from images.models import Grant, Host, HostGroup, Permission, User
 from images.views.dialogs import dialog, go_to
 

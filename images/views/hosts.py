@@ -14,15 +14,16 @@ from django.utils.translation import ngettext
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from images import access, job_queue
-from images import hosts as services
+from images import access
 from images.engine.client import Connection
 from images.errors import UserError, explain
-from images.fleet_list import rows_of
+from images.fleet.listing import rows_of
 from images.forms.base import row_number
 from images.forms.hosts import ConnectionForm, HostFilterForm, HostForm
 from images.forms.ssh import made
-from images.host_checks import address_check_start
+from images.hosts import changes, freshness, identity
+from images.hosts.checks import address_check_start
+from images.jobs import queue
 from images.models import Copy, Host, HostCheck, Job, Permission, User
 from images.models.host import CheckState
 from images.ssh_keys import new_private_key
@@ -64,7 +65,7 @@ def host_add(request: HttpRequest) -> HttpResponse:
     form = HostForm(request.POST or None, request.FILES or None, user=user)
     if request.method == "POST" and form.is_valid():
         try:
-            host = services.host_add(by=user, **form.values())
+            host = changes.host_add(by=user, **form.values())
             messages.success(
                 request, _("%(host)s was added. Its first picture is being taken.") % {"host": host}
             )
@@ -82,7 +83,7 @@ def host_edit(request: HttpRequest, *, pk: int) -> HttpResponse:
     form = HostForm(request.POST or None, request.FILES or None, user=user, host=host)
     if request.method == "POST" and form.is_valid():
         try:
-            services.host_edit(by=user, host=host, **form.values())
+            changes.host_edit(by=user, host=host, **form.values())
             messages.success(request, _("%(host)s was saved.") % {"host": form.cleaned_data["name"]})
             return redirect("images:host-detail", pk=pk)
         except UserError as error:
@@ -139,7 +140,7 @@ def _check_context(
     result, own = check.result, [host.pk] if host else []
     found = result.get("ssh_host_key", "")
     engine_id, root_directory = result.get("engine_id", ""), result.get("root_directory", "")
-    same = services.hosts_at(address=check.address, engine_id=engine_id, root_directory=root_directory)
+    same = identity.hosts_at(address=check.address, engine_id=engine_id, root_directory=root_directory)
     same = access.restrict_hosts(same, user, Permission.VIEW)
     facts = Host(engine_kind=result.get("engine_kind", ""), engine_version=result.get("engine_version", ""))
     return {
@@ -186,13 +187,13 @@ def host_detail(request: HttpRequest, *, pk: int) -> HttpResponse:
     context = {
         "host": host,
         "groups": access.groups_for(user, Permission.VIEW).filter(hosts=host),
-        "last_error": explain(host.error_code, services.error_values(host), host.error_raw)
+        "last_error": explain(host.error_code, freshness.error_values(host), host.error_raw)
         if host.error_code
         else None,
-        "twins": access.restrict_hosts(services.hosts_like(host), user, Permission.VIEW),
+        "twins": access.restrict_hosts(identity.hosts_like(host), user, Permission.VIEW),
         "jobs": jobs,
         "copies": _largest(host),
-    } | job_queue.waits(jobs, user)
+    } | queue.waits(jobs, user)
     template = "images/host_detail.html#live" if _is_fragment(request) else "images/host_detail.html"
     return render(request, template, context)
 
@@ -214,7 +215,7 @@ def host_refresh(request: HttpRequest, *, pk: int) -> HttpResponse:
     user = _me(request)
     host = access.access_host(user, pk)
     try:
-        services.host_refresh(by=user, host=host)
+        freshness.host_refresh(by=user, host=host)
         messages.success(request, _("Drydock is taking a new picture of %(host)s.") % {"host": host})
     except UserError as error:
         messages.error(request, str(error))
@@ -225,7 +226,7 @@ def host_refresh(request: HttpRequest, *, pk: int) -> HttpResponse:
 def host_switch(request: HttpRequest, *, pk: int) -> HttpResponse:
     user = _me(request)
     host = access.access_host(user, pk, Permission.MANAGE_HOST)
-    services.host_switch(by=user, host=host, is_enabled=bool(request.POST.get("is_enabled")))
+    changes.host_switch(by=user, host=host, is_enabled=bool(request.POST.get("is_enabled")))
     text = _("%(host)s is switched on.") if host.is_enabled else _("%(host)s is switched off.")
     messages.success(request, text % {"host": host})
     return redirect("images:host-detail", pk=pk)
@@ -238,7 +239,7 @@ def host_remove(request: HttpRequest, *, pk: int) -> HttpResponse:
     back, error = reverse("images:host-detail", args=[pk]), None
     if request.method == "POST":
         try:
-            services.host_remove(by=user, host=host)
+            changes.host_remove(by=user, host=host)
             messages.success(request, _("%(host)s was removed from Drydock.") % {"host": host})
             return go_to(request, reverse("images:host-list"))
         except UserError as problem:

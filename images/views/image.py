@@ -9,7 +9,8 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
-from images import access, audit, image_page, pins, remote_tags
+from images import access, audit, pins, remote_tags
+from images.fleet import image_page
 from images.models import Copy, Image, Permission
 from images.views.requests import SignedInRequest
 

@@ -14,10 +14,11 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
-from images import access, job_input, job_logs, job_queue
-from images import jobs as services
+from images import access
 from images.errors import UserError
 from images.forms.jobs import JobFilterForm
+from images.jobs import life as services
+from images.jobs import logs, queue, wording
 from images.models import Job, JobItem, JobState, User
 from images.retry import job_retry as retry
 from images.retry import may_begin_again, may_change, may_retry, permission_for
@@ -45,7 +46,7 @@ def job_list(request: HttpRequest) -> HttpResponse:
     page = Paginator(jobs, PAGE_SIZE).get_page(request.GET.get("page"))
     is_filtered = any(value for name, value in request.GET.items() if name != "page")
     context = {"form": form, "page": page, "is_filtered": is_filtered}
-    context |= job_queue.waits(page.object_list, user)
+    context |= queue.waits(page.object_list, user)
     template = "images/job_list.html#job_table" if _is_fragment(request) else "images/job_list.html"
     return render(request, template, context)
 
@@ -68,11 +69,11 @@ def job_detail(request: HttpRequest, *, pk: int) -> HttpResponse:
 def _detail(request: HttpRequest, user: User, job: Job) -> dict[str, Any]:
     # In their own order, never by state: rows must not jump while one watches.
     items = JobItem.objects.filter(job=job).select_related("copy")
-    steps = job_logs.steps(job)
-    log, is_log_cut = ("", False) if steps else job_logs.tail(job)
+    steps = logs.steps(job)
+    log, is_log_cut = ("", False) if steps else logs.tail(job)
     word = request.GET.get("q", "").replace("\0", "").strip()[:100]  # PostgreSQL compares with no NUL
     counts = dict(items.order_by().values_list("state").annotate(Count("id")))
-    places = job_queue.places([job], user)
+    places = queue.places([job], user)
     place = places.get(job.pk)
     is_late = job.state == JobState.QUEUED and timezone.now() - job.created_at > _LONG_WAIT
     return {
@@ -83,15 +84,15 @@ def _detail(request: HttpRequest, user: User, job: Job) -> dict[str, Any]:
         "log": log,
         "is_log_cut": is_log_cut,
         "has_log": bool(log) or any(step.log for step in steps),
-        "found": job_logs.search(job, word) if word else None,
+        "found": logs.search(job, word) if word else None,
         "siblings": _siblings(user, job),
         "may_cancel": access.can(user, permission_for(job), job.host_id),
         "may_retry": may_retry(user, job),
         "may_change": may_change(user, job),
         "form_again": _form_again(user, job),
-        "asked": job_input.asked(job),
+        "asked": wording.asked(job),
         "place": place,
-        "turn": job_queue.worker_turns([job], places).get(job.pk),
+        "turn": queue.worker_turns([job], places).get(job.pk),
         "waits_long": is_late and place is None,
     }
 
@@ -162,6 +163,6 @@ def job_log(request: HttpRequest, *, pk: int) -> StreamingHttpResponse:
     """The whole log, or that of one step, as a text file; read row by row, because a build writes a lot."""
     job = access.access_job(_me(request), pk)
     step = request.GET.get("step", "")
-    chunks = job_logs.chunks(job, int(step) if step.isdecimal() and len(step) < 6 else 0)
+    chunks = logs.chunks(job, int(step) if step.isdecimal() and len(step) < 6 else 0)
     headers = {"Content-Disposition": f'inline; filename="job-{pk}.log"', "X-Content-Type-Options": "nosniff"}
     return streamed(request, chunks, content_type="text/plain; charset=utf-8", headers=headers)

@@ -12,8 +12,8 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from images import job_queue
-from images import overview as figures
+from images.fleet import overview as figures
+from images.jobs import queue
 from images.models import User
 
 log = structlog.get_logger()
@@ -43,7 +43,7 @@ def overview_jobs(request: HttpRequest) -> HttpResponse:
 
 def _jobs(user: User) -> dict[str, Any]:
     jobs = figures.open_jobs(user)
-    return {"jobs": jobs} | job_queue.waits(jobs, user)
+    return {"jobs": jobs} | queue.waits(jobs, user)
 
 
 @require_safe

@@ -10,11 +10,11 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from images import access
-from images import registries as services
-from images.accounts import longest
+from images.accounts import registries as services
+from images.accounts.git_accounts import is_address, place_of
+from images.accounts.prefixes import longest
 from images.errors import UserError
 from images.forms.registries import RegistryForm, TryOutForm
-from images.git_accounts import is_address, place_of
 from images.models import GitAccount, Permission, Registry, User
 from images.views.dialogs import dialog, go_to
 from images.views.requests import SignedInRequest

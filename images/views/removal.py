@@ -8,11 +8,11 @@ from django.views.decorators.http import require_http_methods
 
 from images import access
 from images.errors import UserError, explain
+from images.fleet.selection import Selection, selection_of
 from images.forms.base import row_numbers
 from images.forms.references import AlsoOnForm
 from images.models import Copy, Permission
 from images.removal import HostRemoval, holders, references_mark, removal_preview, removal_start
-from images.selection import Selection, selection_of
 from images.templatetags.drydock import human_size
 from images.views.dialogs import dialog, go_to
 from images.views.fleet import selected

@@ -13,10 +13,10 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_safe
 
 from images import access
-from images import team as services
 from images.errors import UserError, explain
 from images.forms.team import FirstPasswordForm, GrantForm, TeamForm, UserAddForm, UserTeamsForm
 from images.models import Grant, Host, Permission, Role, Team, User
+from images.people import team as services
 from images.views.dialogs import dialog, go_to
 
 View = Callable[..., HttpResponse]

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.utils import timezone
 
-from images import jobs, progress
+from images.jobs import life
+from images.live import progress
 from images.models import Host, HostGroup, Job, User
 from images.templatetags.drydock import human_size
 from tests import factories
@@ -42,7 +43,7 @@ def running(host: Host, by: User | None, subject: str, **fields: Any) -> Job:
 
 def end(job: Job, state: str = "succeeded", **fields: Any) -> None:
     Job.objects.filter(pk=job.pk).update(state=state, ended_at=timezone.now(), **fields)
-    jobs.announce(Job.objects.get(pk=job.pk))
+    life.announce(Job.objects.get(pk=job.pk))
 
 
 def test_end_of_my_job_shows_on_any_page_and_is_dismissed_by_key(page: "Page", host: Host, ada: User) -> None:

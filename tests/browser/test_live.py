@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.utils import timezone
 
-from images import progress
+from images.live import progress
 from images.models import Job
 from tests import factories
 from tests.browser.plugin import LiveSite, sign_in

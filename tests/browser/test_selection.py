@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from images.fleet_list import PAGE_SIZE
+from images.fleet.listing import PAGE_SIZE
 from images.models import Copy, Host, HostGroup, Job
 from tests import factories
 from tests.browser.plugin import LiveSite, sign_in

@@ -80,7 +80,7 @@ def test_events_of_plan_and_run_go_to_who_sees_one_of_their_hosts(
 ) -> None:  # fmt: skip
     told: list[tuple[tuple[str, ...], Any]] = []
     monkeypatch.setattr(
-        "images.progress.publish", lambda *topics, host_id, data: told.append((topics, host_id))
+        "images.live.progress.publish", lambda *topics, host_id, data: told.append((topics, host_id))
     )
     policy = policy_for(host)
     factories.make_host("elsewhere")

@@ -11,9 +11,9 @@ from django.utils import timezone
 from cleanup import runs, settling
 from cleanup.guards import Guards
 from cleanup.models import HostPlan, Item, Plan, PlanState, Run, RunState, Survivor
-from images import hosts
 from images.engine.snapshots import ContainerSummary, ImageSummary
 from images.errors import UserError
+from images.hosts import changes, freshness, last_use
 from images.models import Copy, Host, HostGroup, ItemState, Pin
 from tests import factories
 from tests.cleanup import rows
@@ -171,7 +171,7 @@ def test_run_stops_when_who_started_it_loses_the_right(host: Host) -> None:
 def test_plan_of_an_engine_that_moved_away_can_not_be_started(host: Host) -> None:
     plan = rows.make_plan(rows.make_policy(hosts=[host]))
     rows.add_host(plan, host, engine_mark=host.engine_mark)
-    hosts.host_edit(by=factories.make_admin("root"), host=host, name="r", address="tcp://elsewhere:2375")
+    changes.host_edit(by=factories.make_admin("root"), host=host, name="r", address="tcp://elsewhere:2375")
     with pytest.raises(UserError) as refused:
         runs.run_start(by=factories.make_admin("ada"), plan=plan)
     assert refused.value.code == "engine_changed"
@@ -180,8 +180,8 @@ def test_plan_of_an_engine_that_moved_away_can_not_be_started(host: Host) -> Non
 
 def test_editing_a_host_does_not_close_a_gap_that_opened_meanwhile(host: Host) -> None:
     stale = Host.objects.get(pk=host.pk)
-    hosts.watch_ended(Host.objects.filter(pk=host.pk))
-    hosts.host_edit(by=factories.make_admin(), host=stale, name="renamed", address=stale.address)
+    last_use.watch_ended(Host.objects.filter(pk=host.pk))
+    changes.host_edit(by=factories.make_admin(), host=stale, name="renamed", address=stale.address)
     host.refresh_from_db()
     assert (host.name, host.use_known_since, host.watched_since) == ("renamed", None, None)
 
@@ -202,8 +202,8 @@ def test_pins_follow_a_copy_whose_content_becomes_another_row(host: Host) -> Non
     for where in (host, None, elsewhere):
         Pin.objects.create(image=copy.image, host=where, reason="Audit")
     other = factories.make_image()
-    from images.contents import Known
-    from images.copies import copies_write
+    from images.inventory.contents import Known
+    from images.inventory.copies import copies_write
 
     known = {copy.engine_id: Known(other.pk, None, 5)}
     copies_write(host, [ImageSummary(copy.engine_id, references=("app:1",))], known, timezone.now())
@@ -255,7 +255,7 @@ def test_another_engine_at_the_same_address_starts_from_nothing(host: Host) -> N
     from images.engine.snapshots import EngineInfo
 
     factories.make_copy(host, "app:1")
-    hosts.host_reached(host, EngineInfo(engine_id="ID", root_directory="/var/lib/docker"))
+    freshness.host_reached(host, EngineInfo(engine_id="ID", root_directory="/var/lib/docker"))
     assert Copy.objects.filter(host=host).count() == 1
-    hosts.host_reached(host, EngineInfo(engine_id="NEW", root_directory="/var/lib/docker"))
+    freshness.host_reached(host, EngineInfo(engine_id="NEW", root_directory="/var/lib/docker"))
     assert not Copy.objects.filter(host=host).exists()

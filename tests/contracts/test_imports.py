@@ -18,17 +18,30 @@ FLOORS: list[tuple[str, ...]] = [
         "images.account_urls",
         "images.tasks",
         "images.management",
-        "images.streams",
-        "images.transfers",
+        "images.live.streams",
+        "images.transfers.archive_stream",
     ),
     ("images.forms", "images.templatetags"),
     ("images.models", "images.errors", "images.problems"),
 ]
 PURE = (  # no Django, no SDK, no rows
-    "images.addresses", "images.dockerfiles", "images.layers", "images.meter", "images.promises", "images.references",
-    "images.secrets", "images.ssh_keys", "images.treemap", "images.turns", "cleanup.facts", "cleanup.patterns",
-    "cleanup.planner", "cleanup.rules", "cleanup.schedule", "cleanup.versions",
-)  # fmt: skip
+    "images.contexts.dockerfiles",
+    "images.fleet.treemap",
+    "images.addresses",
+    "images.ssh_keys",
+    "images.meter",
+    "images.jobs.turns",
+    "images.layers",
+    "images.promises",
+    "images.references",
+    "images.secrets",
+    "cleanup.facts",
+    "cleanup.patterns",
+    "cleanup.planner",
+    "cleanup.rules",
+    "cleanup.schedule",
+    "cleanup.versions",
+)
 # The Docker SDK is spoken in one room; everything else sees typed snapshots.
 MAY_USE_DOCKER = ("images.engine", "config.demo")
 
@@ -117,8 +130,8 @@ WEB = (
     "images.views",
     "images.forms",
     "images.templatetags",
-    "images.streams",
-    "images.transfers",
+    "images.live.streams",
+    "images.transfers.archive_stream",
     "cleanup.views",
 )
 

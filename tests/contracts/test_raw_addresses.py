@@ -10,8 +10,8 @@ from django.conf import settings
 from django.test import Client
 
 from config import asgi
-from images import upload_stream
 from images.models import Job, User
+from images.transfers import upload_stream
 from tests import factories
 
 pytestmark = pytest.mark.django_db(transaction=True)

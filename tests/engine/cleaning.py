@@ -7,7 +7,7 @@ from cleanup.models import Item, Plan, PlanState, Policy, PolicyRule, Run
 from cleanup.policies import plan_make
 from config.demo.engines import STORE, PrivateEngine
 from config.demo.images import Image, Layer
-from images.jobs import job_carry_out
+from images.jobs.life import job_carry_out
 from images.models import Host, Job, User
 
 BASE = Layer("base", 300_000)

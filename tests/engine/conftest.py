@@ -10,8 +10,8 @@ from unittest import mock
 import pytest
 
 from config.demo.engines import PrivateEngine
-from images import jobs
-from images.watch import Watcher
+from images.hosts.watch import Watcher
+from images.jobs import life
 from tests.conftest import run
 from tests.engine.workers import Bench, bench
 
@@ -41,7 +41,7 @@ def small_disk(work_directory: Path) -> Iterator[Callable[[], PrivateEngine]]:
 
 @pytest.fixture
 def workers(tmp_path: Path, redis_url: str, settings: Any) -> Iterator[Bench]:
-    with bench(tmp_path, redis_url, settings) as made, mock.patch.object(jobs, "dispatch"):
+    with bench(tmp_path, redis_url, settings) as made, mock.patch.object(life, "dispatch"):
         yield made
 
 

@@ -4,12 +4,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from config.demo.engines import STORE, PrivateEngine
-from images import inventory
 from images.engine.client import Connection, Engine, open_engine
 from images.engine.read import info, layers_size
 from images.engine.remove import remove_copy
-from images.holdings import host_holdings
-from images.hosts import host_reached
+from images.hosts.freshness import host_reached
+from images.inventory import picture
+from images.inventory.holdings import host_holdings
 from images.layers import Freed
 from images.models import Copy, Host, ItemState, StoreKind
 from images.removal import stored_bytes
@@ -31,7 +31,7 @@ def registered(address: str) -> Host:
     host = factories.make_host(address=address)
     with open_engine(Connection.of(host)) as engine:
         host_reached(host, info(engine))
-        inventory.sync(host, engine)
+        picture.sync(host, engine)
     host.refresh_from_db()
     return host
 
@@ -39,7 +39,7 @@ def registered(address: str) -> Host:
 def prove(host: Host, names: Iterable[str], *, force: bool = False) -> Proof:
     """Syncs, removes the named copies (a reference, or an engine ID) for real, and syncs again."""
     with open_engine(Connection.of(host)) as engine:
-        inventory.sync(host, engine)
+        picture.sync(host, engine)
         host.refresh_from_db()
         copies = [find(host, name) for name in names]
         holdings = host_holdings(host)
@@ -48,7 +48,7 @@ def prove(host: Host, names: Iterable[str], *, force: bool = False) -> Proof:
         before, raw_before = told(stored_bytes(host, engine)), told(layers_size(engine))
         by_pk = {copy.pk: copy for copy in Copy.objects.filter(host=host)}
         states = tuple(_remove(engine, by_pk[key], force) for key in holdings.closure(keys))
-        inventory.sync(host, engine)
+        picture.sync(host, engine)
         raw_after, after = told(layers_size(engine)), told(stored_bytes(host, engine))
         return Proof(promised, raw_before - raw_after, before - after, states)
 

@@ -7,11 +7,11 @@ from django.test import Client
 
 from config.demo.engines import STORE, PrivateEngine
 from config.demo.images import Image, Layer
-from images.budget import budget_check, lacking_bytes
 from images.commands.copy import copy_start
 from images.errors import UserError
 from images.forms.commands import PullForm
-from images.jobs import job_carry_out
+from images.hosts.budget import budget_check, lacking_bytes
+from images.jobs.life import job_carry_out
 from images.models import Host, ImageLayer, Job, JobState
 from tests import factories
 from tests.engine.freed import find, registered

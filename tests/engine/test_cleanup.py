@@ -14,11 +14,11 @@ from cleanup.policies import cleanup_pause
 from config.demo import images as demo
 from config.demo.engines import STORE, PrivateEngine
 from config.demo.images import Image, Layer
-from images import inventory
 from images.engine import remove
 from images.engine.client import Connection, Engine, EngineCut, open_engine
-from images.job_context import JobContext, JobStopped
-from images.jobs import job_cancel, job_carry_out, job_claim
+from images.inventory import picture
+from images.jobs.context import JobContext, JobStopped
+from images.jobs.life import job_cancel, job_carry_out, job_claim
 from images.models import Copy, Host, HostState, ItemState, Job, JobState, Pin, User
 from images.models import Image as ImageRow
 from tests import factories
@@ -138,7 +138,7 @@ def test_image_that_comes_to_match_after_the_plan_stays(engine: PrivateEngine, p
         api.remove_container("old")
         demo.load(api, app("0.1"), app("1.5"))
     with open_engine(Connection.of(host)) as connected:
-        inventory.sync(host, connected)
+        picture.sync(host, connected)
     again = planned(policy_for(host, name="again"), person)
     assert set(outcomes(again)) > {"shop/app:0.1", "shop/app:1.3", "shop/app:1.4"}, (
         "a new plan would take them"
@@ -231,7 +231,7 @@ def test_engine_that_stops_leaves_items_unknown_and_the_next_sync_settles_them(
     assert run.freed_bytes is None, "not measured is said, not guessed"
     engine.cont()
     with open_engine(Connection.of(host)) as connected:
-        inventory.sync(host, connected)
+        picture.sync(host, connected)
     Host.objects.filter(pk=host.pk).update(
         synced_at=timezone.now() + timedelta(minutes=1), state=HostState.ONLINE
     )
@@ -244,7 +244,7 @@ def test_engine_that_stops_leaves_items_unknown_and_the_next_sync_settles_them(
 
 def short_calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Engines whose calls time out after 2 s: the minute of production is too long for a test."""
-    import images.job_context as module
+    import images.jobs.context as module
 
     opened: list[Any] = []
 

@@ -14,7 +14,7 @@ from config.demo.images import Image, Layer
 from images.commands.copy import copy_again, copy_start
 from images.engine import quiet
 from images.errors import UserError, explain
-from images.jobs import job_cancel, job_carry_out
+from images.jobs.life import job_cancel, job_carry_out
 from images.models import Copy, Host, HostGroup, Job, JobState, StoreKind, User
 from tests import factories
 from tests.conftest import closing

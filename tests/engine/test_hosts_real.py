@@ -18,10 +18,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from config.demo.engines import PrivateEngine
-from images import host_checks
 from images.engine import read
 from images.engine.client import Connection, EngineCut, open_engine
 from images.errors import UserError
+from images.hosts import checks
 from images.models import CheckState
 from tests import factories
 from tests.conftest import free_port
@@ -119,8 +119,8 @@ def test_tls_with_client_certificates(make_engine: Callable[..., PrivateEngine],
         f"tcp://127.0.0.1:{port}", True, ca["certificate"], client["certificate"], client["key"]
     )
 
-    check = host_checks.address_check_start(by=factories.make_admin(), connection=good)
-    host_checks.address_check_carry_out(check.pk)
+    check = checks.address_check_start(by=factories.make_admin(), connection=good)
+    checks.address_check_carry_out(check.pk)
     check.refresh_from_db()
     assert check.state == CheckState.REACHED, check.error_raw
     assert check.result["engine_kind"] == "docker"

@@ -7,7 +7,7 @@ import pytest
 from config.demo import images as demo
 from config.demo.engines import PrivateEngine
 from config.demo.images import Image, Layer
-from images import job_context, jobs
+from images.jobs import context, life
 from images.models import Copy, Host, HostState, Job, JobState
 from images.removal import removal_start
 from tests import factories
@@ -64,7 +64,7 @@ def test_refresh_that_was_clicked_is_not_held_up_by_hung_hosts(
 ) -> None:
     healthy = healthy_host(engine)
     wanted = [
-        jobs.job_start(kind="sync", host=host, by=None) for host in (*hung_hosts(stopped, hung_port), healthy)
+        life.job_start(kind="sync", host=host, by=None) for host in (*hung_hosts(stopped, hung_port), healthy)
     ]
     workers.started("quick", QUICK_WORKERS)
     for job in wanted:
@@ -98,7 +98,7 @@ def test_removal_on_a_healthy_host_does_not_wait_for_those_on_hung_ones(
     workers.started("engine", ENGINE_WORKERS)
     for job in sorted(waiting, key=lambda job: job == wanted):
         workers.send("carry_out", job.pk, queue="engine")
-    seconds = SECONDS if state == HostState.OFFLINE else job_context.REACH_SECONDS + SECONDS
+    seconds = SECONDS if state == HostState.OFFLINE else context.REACH_SECONDS + SECONDS
     wait_for(lambda: Job.objects.get(pk=wanted.pk).state == JobState.SUCCEEDED, seconds)
     wait_for(lambda: not Job.objects.open().exists(), 40)
     others = Job.objects.filter(kind="remove").exclude(pk=wanted.pk)

@@ -13,7 +13,7 @@ from config.demo.engines import PrivateEngine
 from config.demo.images import Image, Layer
 from images.commands.build import build_start
 from images.commands.push import push_start
-from images.jobs import job_carry_out
+from images.jobs.life import job_carry_out
 from images.models import Copy, Host, Job, JobState, User
 from tests import factories
 from tests.engine.freed import registered

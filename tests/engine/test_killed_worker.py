@@ -16,9 +16,9 @@ from cleanup.models import Item, Run, RunState
 from config.demo import images as demo
 from config.demo.engines import PrivateEngine
 from config.demo.images import Image, Layer
-from images import jobs
 from images.engine.client import Connection, open_engine
 from images.engine.read import list_images
+from images.jobs import life
 from images.models import Copy, Host, ItemState, Job, JobState, User
 from images.removal import removal_again, removal_start
 from tests import factories
@@ -35,7 +35,7 @@ PATTERN = {"pattern": "1.*", "syntax": "glob", "target": "tag"}
 
 @pytest.fixture
 def workers(tmp_path: Path, own_redis: str, settings: Any) -> Iterator[Bench]:
-    with bench(tmp_path, own_redis, settings) as made, mock.patch.object(jobs, "dispatch"):
+    with bench(tmp_path, own_redis, settings) as made, mock.patch.object(life, "dispatch"):
         yield made
 
 

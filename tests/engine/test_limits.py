@@ -8,7 +8,8 @@ from unittest import mock
 import pytest
 from django.db import connection
 
-from images import jobs, progress
+from images.jobs import life
+from images.live import progress
 from images.models import Host, Job, JobState, User
 from tests import factories
 from tests.engine.workers import Bench, wait_for
@@ -45,7 +46,7 @@ class Most:
 
 
 def haul(workers: Bench, host: Host, by: User | None = None, seconds: float = 0.4) -> Job:
-    job = jobs.job_start(kind="haul", host=host, by=by, parameters={"seconds": seconds})
+    job = life.job_start(kind="haul", host=host, by=by, parameters={"seconds": seconds})
     workers.send("carry_out", job.pk, queue="engine")
     return job
 
@@ -112,8 +113,8 @@ def test_click_reaches_a_worker_fast_though_many_wait(workers: Bench, host: Host
 def test_page_of_a_waiting_job_says_its_place(host: Host, client: Any) -> None:
     from django.utils import timezone
 
-    with mock.patch.object(jobs, "dispatch"), mock.patch.object(progress, "publish"):
-        made = [jobs.job_start(kind="haul", host=host, by=None, parameters={"seconds": 0}) for _ in range(4)]
+    with mock.patch.object(life, "dispatch"), mock.patch.object(progress, "publish"):
+        made = [life.job_start(kind="haul", host=host, by=None, parameters={"seconds": 0}) for _ in range(4)]
     Job.objects.filter(pk__in=[job.pk for job in made[:2]]).update(
         state=JobState.RUNNING, heartbeat_at=timezone.now()
     )

@@ -8,11 +8,11 @@ import pytest
 from config.demo import images as demo
 from config.demo.engines import PrivateEngine
 from config.demo.images import Image, Layer
-from images import hosts
 from images.commands.pull import pull_start
 from images.engine import read
 from images.engine.client import Connection, open_engine
-from images.jobs import job_carry_out
+from images.hosts import freshness
+from images.jobs.life import job_carry_out
 from images.models import Copy, Host, Job, JobState
 from tests import factories
 from tests.engine.freed import registered
@@ -37,7 +37,7 @@ def test_image_of_docker_hub_comes_from_the_hosts_mirror(
     mirrored = make_engine(arguments=("--registry-mirror", f"http://{mirror.host}"))
     host = registered(mirrored.address)
     with open_engine(Connection.of(host)) as opened:
-        hosts.host_reached(host, read.info(opened))
+        freshness.host_reached(host, read.info(opened))
     assert host.registry_mirrors == [f"http://{mirror.host}/"]
     job = pulled(host, "something:1")
     assert job.state == JobState.SUCCEEDED, job.error_raw

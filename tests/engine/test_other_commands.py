@@ -16,10 +16,10 @@ from cleanup.models import RunState
 from config.demo import images as demo
 from config.demo.engines import PrivateEngine
 from config.demo.images import Image, Layer
-from images import hosts
 from images.commands.copy import copy_start
 from images.commands.tag import tag_start
-from images.jobs import job_carry_out
+from images.hosts import freshness
+from images.jobs.life import job_carry_out
 from images.models import Copy, Host, Job, JobItem, JobState, Reference, Registry
 from images.removal import removal_start
 from tests import factories
@@ -77,7 +77,7 @@ def client(address: str) -> Iterator[Any]:
 
 
 def synced(host: Host) -> Host:
-    hosts.host_sync(host.pk)
+    freshness.host_sync(host.pk)
     host.refresh_from_db()
     return host
 

@@ -7,12 +7,12 @@ from django.utils import timezone
 
 from config.demo import images as samples
 from config.demo.engines import PrivateEngine
-from images import hosts
 from images.engine import read
 from images.engine.client import Connection, open_engine
-from images.holdings import host_holdings
+from images.hosts import freshness
+from images.hosts.watch import Watcher
+from images.inventory.holdings import host_holdings
 from images.models import Copy, Host, Image
-from images.watch import Watcher
 from tests.engine.extra import BY_HAND, EXTRA, AddressOf, emptied, load
 from tests.engine.test_sync import APP, BASE
 from tests.engine.test_watch import within
@@ -23,7 +23,7 @@ each = pytest.mark.parametrize("name", EXTRA)
 
 def synced(name: str, address: str) -> Host:
     host, _ = Host.objects.get_or_create(name=name, defaults={"address": address})
-    hosts.host_sync(host.pk)
+    freshness.host_sync(host.pk)
     host.refresh_from_db()
     assert host.is_online, (host.error_code, host.error_raw)
     return host
@@ -64,7 +64,7 @@ def test_sync_tells_images_containers_and_store(name: str, address_of: AddressOf
         assert "team=blue" in app.search_text
         assert app.image.image_layers.count() == 2
         with open_engine(Connection.of(host)) as engine:
-            assert hosts.picture_take(host, engine).is_unchanged
+            assert freshness.picture_take(host, engine).is_unchanged
         api.remove_container(container)
 
 

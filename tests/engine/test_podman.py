@@ -6,7 +6,7 @@ import pytest
 
 from config.demo.images import Image
 from images.commands.push import push_start
-from images.jobs import job_carry_out
+from images.jobs.life import job_carry_out
 from images.models import Copy, Job, JobState
 from tests import factories
 from tests.engine.extra import AddressOf, emptied, load

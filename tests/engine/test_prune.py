@@ -12,11 +12,11 @@ from cleanup.prunes import prune_plan
 from config.demo import images as demo
 from config.demo.engines import STORE, PrivateEngine
 from config.demo.images import Image, Layer
-from images import jobs
 from images.commands.pull import pull_start
 from images.engine.client import Connection, open_engine
 from images.engine.read import layers_size
-from images.jobs import job_carry_out
+from images.jobs import life
+from images.jobs.life import job_carry_out
 from images.models import Copy, Host, Job, JobState, User
 from tests import factories
 from tests.engine.cleaning import is_as_promised
@@ -104,7 +104,7 @@ def test_one_reference_untags_and_the_last_takes_the_image(
         demo.load(api, Image(["shop/app:1", "shop/app:latest"], [BASE]))
     host = registered(engine.address)
     client.force_login(person)
-    with mock.patch.object(jobs, "dispatch"):
+    with mock.patch.object(life, "dispatch"):
         copy = Copy.objects.get(host=host)
         job = reference_removed(client, copy, "shop/app:1", "shop/app:1 shop/app:latest", "")
         assert (job.state, job.result["freed_bytes"], job.result["counts"]) == (
@@ -127,7 +127,7 @@ def test_removal_of_a_rest_is_tried_again_on_the_engine(engine: PrivateEngine, p
         demo.load(api, Image(["a:1"], [TOOLS]), Image(["b:1"], [BASE]))
         demo.run_container(api, "a:1", "holder", start=False)
         host = registered(engine.address)
-        with mock.patch.object(jobs, "dispatch"):
+        with mock.patch.object(life, "dispatch"):
             [job] = removal_start(by=person, copies=Copy.objects.filter(host=host))
             job_carry_out(job.pk)
             assert Job.objects.get(pk=job.pk).result["counts"] == {"removed": 1, "skipped": 1}

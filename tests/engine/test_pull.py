@@ -12,7 +12,7 @@ from config.demo.images import Image, Layer
 from images.commands.build import build_start
 from images.commands.pull import pull_start
 from images.errors import explain
-from images.jobs import job_carry_out
+from images.jobs.life import job_carry_out
 from images.models import Copy, Host, Job, JobState, Reference, Registry
 from tests import factories
 from tests.conftest import free_port
@@ -206,7 +206,7 @@ def test_registry_that_never_answers_is_given_up_by_the_engine_itself(
     host: Host, hung_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the containerd store it waits for ever, and Drydock gives up: see test_transfer_faults.py."""
-    monkeypatch.setattr("images.attempts.ATTEMPTS", 1)
+    monkeypatch.setattr("images.jobs.attempts.ATTEMPTS", 1)
     job = pulled(host, f"127.0.0.1:{hung_port}/shop/api:1")
     assert (job.state, job.error_code) == (JobState.FAILED, "registry_timeout"), job.error_raw
     assert "mirror" in explain(job.error_code, job.error_values).remedy

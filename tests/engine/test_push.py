@@ -11,7 +11,7 @@ from config.demo.engines import STORE, PrivateEngine
 from config.demo.images import Image, Layer
 from images.commands.pull import pull_start
 from images.commands.push import push_start
-from images.jobs import job_carry_out
+from images.jobs.life import job_carry_out
 from images.models import Copy, Host, Job, JobState, Reference, Registry, RemoteTag
 from images.remote_tags import NEVER, behind
 from tests import factories
@@ -220,9 +220,9 @@ def test_pushed_tag_makes_other_hosts_copies_behind_at_once(
 
 def registered_again(host: Host) -> Host:
     """The same host with a new picture."""
-    from images import inventory
     from images.engine.client import Connection, open_engine
+    from images.inventory import picture
 
     with open_engine(Connection.of(host)) as opened:
-        inventory.sync(host, opened)
+        picture.sync(host, opened)
     return host

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from images import registries
+from images.accounts import registries
+from images.accounts.registries import registry_add, registry_edit, registry_try_carry_out
 from images.engine.registry_api import RegistryLogin, open_registry
 from images.errors import PROBLEMS, UserError
 from images.models import Registry
-from images.registries import registry_add, registry_edit, registry_try_carry_out
 from tests import factories
 from tests.conftest import free_port
 from tests.hub import Hub, running_hub

@@ -13,7 +13,7 @@ from images import restoring
 from images.engine import remove as removing
 from images.engine.client import Connection, Engine, open_engine
 from images.engine.remove import Outcome, remove_copy, remove_references
-from images.jobs import job_carry_out
+from images.jobs.life import job_carry_out
 from images.models import AuditEntry, Copy, Host, ItemState, Job, JobItem, Pin
 from images.removal import removal_start
 from tests import factories

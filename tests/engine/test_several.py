@@ -7,7 +7,7 @@ from django.test import Client
 
 from config.demo.engines import PrivateEngine
 from config.demo.images import Image, Layer
-from images.jobs import job_carry_out
+from images.jobs.life import job_carry_out
 from images.models import Copy, Job, JobState
 from tests import factories
 from tests.engine.freed import registered

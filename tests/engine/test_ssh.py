@@ -16,14 +16,16 @@ import pytest
 
 from config.demo import images as samples
 from config.demo.engines import PrivateEngine
-from images import host_checks, hosts, jobs, ssh_keys
+from images import ssh_keys
 from images.engine import read, scratch, ssh
 from images.engine.client import Connection, Engine, EngineCut, open_engine
 from images.errors import UserError
 from images.forms.ssh import restriction
+from images.hosts import checks, freshness
+from images.hosts.watch import Watcher
+from images.jobs import life
 from images.models import CheckState, Copy, Host, HostState, Job, JobState
 from images.removal import removal_start
-from images.watch import Watcher
 from tests import factories
 from tests.conftest import free_port
 from tests.engine.test_sync import APP, BASE
@@ -92,12 +94,12 @@ def test_host_is_synced_and_its_images_are_removed(engine: PrivateEngine, sshd: 
     with engine.client() as api:
         samples.load(api, samples.Image(["app:1"], [BASE, APP]))
     host = host_of(engine, sshd)
-    hosts.host_sync(host.pk)
+    freshness.host_sync(host.pk)
     host.refresh_from_db()
     assert (host.state, host.engine_kind, host.image_count) == (HostState.ONLINE, "docker", 1)
-    with mock.patch.object(jobs, "dispatch"):
+    with mock.patch.object(life, "dispatch"):
         job = removal_start(by=factories.make_admin(), copies=Copy.objects.all())[0]
-    jobs.job_carry_out(job.pk)
+    life.job_carry_out(job.pk)
     job.refresh_from_db()
     assert job.state == JobState.SUCCEEDED, job.error_raw
     with engine.client() as api:
@@ -268,8 +270,8 @@ def looked_at_by(user: str, path: str) -> str:
 
 
 def checked(connection: Connection) -> Any:
-    check = host_checks.address_check_start(by=factories.make_user(), connection=connection)
-    host_checks.address_check_carry_out(check.pk)
+    check = checks.address_check_start(by=factories.make_user(), connection=connection)
+    checks.address_check_carry_out(check.pk)
     check.refresh_from_db()
     assert check.ssh_key == ""
     return check
@@ -468,7 +470,7 @@ def test_hung_job_is_cancelled_within_two_seconds(
     workers.send("carry_out", job.pk, queue="engine")
     wait_for(lambda: Job.objects.get().state == JobState.RUNNING, 15)
     wait_for(lambda: clients(host.address), 5)
-    jobs.job_cancel(by=factories.make_admin(), job=job)
+    life.job_cancel(by=factories.make_admin(), job=job)
     assert wait_for(lambda: Job.objects.get().state == JobState.CANCELLED, 5) < 2
     engine.cont()
 

@@ -7,13 +7,13 @@ import pytest
 
 from config.demo.engines import PrivateEngine
 from config.demo.images import Image, Layer
-from images import hosts
 from images.commands.build import build_start
 from images.commands.copy import copy_start
 from images.commands.pull import pull_start
 from images.commands.push import push_start
 from images.commands.tag import tag_start
-from images.jobs import job_carry_out
+from images.hosts import freshness
+from images.jobs.life import job_carry_out
 from images.models import Copy, Host, Job, JobState
 from images.removal import removal_start
 from tests import factories
@@ -36,7 +36,7 @@ def far(engine: PrivateEngine, make_sshd: Callable[..., PrivateSshd]) -> Host:
     """The engine as it is reached over ssh, with a base image on it."""
     loaded(engine, TOOLS)
     host = host_of(engine, make_sshd())
-    hosts.host_sync(host.pk)
+    freshness.host_sync(host.pk)
     host.refresh_from_db()
     return host
 
@@ -76,7 +76,7 @@ def test_archives_pass_between_a_browser_and_a_host_over_ssh(
     """By the site's own worker, which opens the way by itself."""
     loaded(engine, Image(["shop/web:1"], [noise("web", 20_000_000)]))
     host = host_of(engine, make_sshd())
-    hosts.host_sync(host.pk)
+    freshness.host_sync(host.pk)
     user = factories.make_user("ada")
     factories.grant(user, "operator")
     with person(live_site, user) as ada:

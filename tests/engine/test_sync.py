@@ -8,8 +8,8 @@ import pytest
 
 from config.demo import images as samples
 from config.demo.engines import STORE, PrivateEngine
-from images import hosts
 from images.engine.client import Connection, Engine, open_engine
+from images.hosts import freshness
 from images.models import Container, Copy, Host, Image, ImageLayer
 from tests import factories
 
@@ -39,7 +39,7 @@ def opened(host: Host) -> Iterator[tuple[Engine, list[str]]]:
 
 
 def synced(host: Host) -> Host:
-    hosts.host_sync(host.pk)
+    freshness.host_sync(host.pk)
     host.refresh_from_db()
     assert host.is_online, (host.error_code, host.error_raw)
     return host
@@ -86,7 +86,7 @@ def test_an_unchanged_host_costs_one_image_list_and_one_container_list(engine: P
         samples.load(api, samples.Image(["base:1"], [BASE]))
     host = synced(host_of(engine))
     with opened(host) as (connected, asked):
-        assert hosts.picture_take(host, connected).is_unchanged
+        assert freshness.picture_take(host, connected).is_unchanged
     assert asked == ["images/json", "containers/json"]
 
 
@@ -102,7 +102,7 @@ def test_contents_are_inspected_once_for_all_hosts(
     synced(host_of(engine))
     host = host_of(second, "two")
     with opened(host) as (connected, asked):
-        hosts.picture_take(host, connected)
+        freshness.picture_take(host, connected)
     assert not [path for path in asked if path.startswith("images/sha256")]
     assert Image.objects.count() == 1
     assert Copy.objects.count() == 2
@@ -159,8 +159,8 @@ def test_a_stopped_engine_is_offline_and_comes_back(engine: PrivateEngine) -> No
     host = synced(host_of(engine))
     engine.pause()
     began = time.monotonic()
-    hosts.host_sync(host.pk)
-    assert time.monotonic() - began < hosts.PING_SECONDS + 1
+    freshness.host_sync(host.pk)
+    assert time.monotonic() - began < freshness.PING_SECONDS + 1
     host.refresh_from_db()
     assert (host.state, host.error_code) == ("offline", "host_timeout")
     assert host.next_attempt_at is not None

@@ -10,7 +10,7 @@ from config.demo import images as demo
 from config.demo.engines import PrivateEngine
 from config.demo.images import Image, Layer
 from images.commands.tag import tag_start
-from images.jobs import job_carry_out
+from images.jobs.life import job_carry_out
 from images.models import AuditEntry, Copy, Host, Job, JobState, Reference
 from images.retry import job_retry
 from tests import factories

@@ -18,7 +18,7 @@ from images.commands.push import push_start
 from images.engine import archive
 from images.engine.client import Connection, open_engine
 from images.errors import UserError, explain
-from images.jobs import job_cancel, job_carry_out
+from images.jobs.life import job_cancel, job_carry_out
 from images.models import Copy, Host, Job, JobState, Reference
 from tests import factories
 from tests.conftest import closing
@@ -48,7 +48,7 @@ def way(registry: PrivateRegistry) -> Iterator[Way]:
 
 @pytest.fixture
 def pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("images.attempts.PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr("images.jobs.attempts.PAUSE_SECONDS", 0.1)
 
 
 def in_registry(engine: PrivateEngine, at: str, size: int = SIZE) -> str:

@@ -10,9 +10,9 @@ from django.utils import timezone
 
 from config.demo import images as samples
 from config.demo.engines import PrivateEngine
-from images import hosts, watch
+from images.hosts import last_use, watch
+from images.hosts.watch import Watcher
 from images.models import Container, Copy, Host
-from images.watch import Watcher
 from tests import factories
 from tests.engine.test_sync import APP, BASE
 
@@ -171,7 +171,7 @@ def test_a_killed_watcher_leaves_use_unknown(host: Host) -> None:
     Host.objects.update(watcher="dead", watcher_lease_until=past, watched_since=past, use_known_since=past)
     host.refresh_from_db()
     assert not host.is_use_known(timezone.now())
-    hosts.watches_lapse(timezone.now())
+    last_use.watches_lapse(timezone.now())
     host.refresh_from_db()
     assert (host.use_known_since, host.use_known_before_gap) == (None, past)
 

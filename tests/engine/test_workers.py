@@ -8,8 +8,8 @@ import pytest
 import redis
 from django.utils import timezone
 
-from images import jobs
-from images.jobs import ItemInput
+from images.jobs import life
+from images.jobs.life import ItemInput
 from images.models import Host, ItemState, Job, JobState
 from tests import factories
 from tests.engine.workers import Bench, wait_for
@@ -24,7 +24,7 @@ def host() -> Host:
 
 def crawl(host: Host, path: Path, count: int, kind: str = "crawl") -> Job:
     items = [ItemInput(name=f"item {n}") for n in range(count)]
-    return jobs.job_start(kind=kind, host=host, by=None, items=items, parameters={"path": str(path)})
+    return life.job_start(kind=kind, host=host, by=None, items=items, parameters={"path": str(path)})
 
 
 def state(job: Job) -> str:
@@ -70,8 +70,8 @@ def test_job_whose_attempts_are_used_up_is_lost_with_its_worker(
     job = crawl(host, tmp_path / "done", 10)
     kill_in_the_middle(workers, job)
     silence(job)
-    with mock.patch.object(jobs, "MOST_ATTEMPTS", 1):
-        jobs.jobs_reap(timezone.now())
+    with mock.patch.object(life, "MOST_ATTEMPTS", 1):
+        life.jobs_reap(timezone.now())
     job.refresh_from_db()
     assert (job.state, job.error_code) == (JobState.LOST, "job_lost")
     assert done_count(job) + job.items.filter(state=ItemState.PENDING).count() == 10
@@ -115,7 +115,7 @@ def test_job_on_an_engine_that_hangs_is_cancelled_within_two_seconds(
     workers.send("carry_out", job.pk, queue="engine")
     wait_for(lambda: state(job) == JobState.RUNNING)
     job.refresh_from_db()
-    jobs.job_cancel(by=factories.make_user(), job=job)
+    life.job_cancel(by=factories.make_user(), job=job)
     assert wait_for(lambda: state(job) == JobState.CANCELLED) < 2
 
 

@@ -14,9 +14,9 @@ from celery import Celery
 from django.db import connection
 
 from config.programs import BASE_DIR, programs
-from images.job_context import JobContext
+from images.jobs.context import JobContext
+from images.jobs.operations import operation
 from images.models import ItemState, Job, Permission
-from images.operations import operation
 
 START_SECONDS = 60
 

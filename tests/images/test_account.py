@@ -8,8 +8,8 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from images import sign_in
 from images.models import AuditEntry, SignInAttempt, User
+from images.people import sign_in
 from tests import factories
 
 pytestmark = pytest.mark.django_db

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 import zstandard
 
-from images import archives
 from images.errors import UserError
+from images.transfers import archives
 
 
 def tar_of(content: bytes, form: int = tarfile.PAX_FORMAT) -> bytes:

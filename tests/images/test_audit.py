@@ -10,8 +10,8 @@ from django.test import Client
 from django.utils import timezone
 
 from images import audit
+from images.jobs.operations import OPERATIONS
 from images.models import AuditEntry, HostGroup
-from images.operations import OPERATIONS
 from images.views.audit import PAGE_SIZE
 from tests import factories
 

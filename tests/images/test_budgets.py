@@ -2,8 +2,8 @@
 
 import pytest
 
-from images.budget import budget_check, earlier_bring
 from images.errors import UserError
+from images.hosts.budget import budget_check, earlier_bring
 from images.models import Host, Job
 from tests import factories
 

@@ -15,9 +15,11 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from images import hadolint, job_logs, jobs, uploads
-from images.job_context import JobContext
+from images.contexts import hadolint
+from images.jobs import life, logs
+from images.jobs.context import JobContext
 from images.models import Host, Job, JobSecret, JobState, Upload, User
+from images.transfers import uploads
 from tests import factories
 from tests.images.test_uploads import context
 
@@ -175,9 +177,9 @@ def test_form_that_is_not_accepted_is_cached_by_nobody(client: Client, builder: 
 
 
 def test_secrets_are_read_once_and_go_with_the_job(host: Host) -> None:
-    ended, waiting = (jobs.job_start(kind="sync", host=host, by=None, secrets={"a": "1"}) for _ in range(2))
+    ended, waiting = (life.job_start(kind="sync", host=host, by=None, secrets={"a": "1"}) for _ in range(2))
     Job.objects.filter(pk=ended.pk).update(state="cancelled")
-    assert jobs.secrets_forget(timezone.now()) == 1
+    assert life.secrets_forget(timezone.now()) == 1
     context = JobContext(waiting, 60)
     assert context.secrets() == {"a": "1"}
     assert context.secrets() == {}
@@ -291,7 +293,7 @@ def test_steps_of_a_lost_worker_are_not_under_way(client: Client, builder: User,
     }
     job.state, job.error_code = "lost", "job_lost"
     job.save()
-    assert [each.state for each in job_logs.steps(job)] == ["done", "stopped", "skipped"]
+    assert [each.state for each in logs.steps(job)] == ["done", "stopped", "skipped"]
     page = client.get(f"/jobs/{job.pk}/").content.decode()
     assert "Not reached" in page
 
@@ -300,7 +302,7 @@ def test_steps_of_a_stage_stand_in_its_order_however_they_were_told(host: Host) 
     told = ["base", "tools 2/3", "2/11", "10/11", "tools 1/3", "1/11"]
     steps = [step(n, "done", stage=stage) for n, stage in enumerate(told, 1)]
     job = Job.objects.create(kind="build", host=host, state="succeeded", detail={"steps": steps})
-    shown = [each.facts["stage"] for each in job_logs.steps(job)]
+    shown = [each.facts["stage"] for each in logs.steps(job)]
     assert shown == ["base", "tools 1/3", "1/11", "2/11", "tools 2/3", "10/11"]
 
 

@@ -17,7 +17,7 @@ import zstandard
 
 from images.contexts import members
 from images.contexts.archive import archived, packed, survey
-from images.dockerfiles import bases, instructions, numbered, secret_ids
+from images.contexts.dockerfiles import bases, instructions, numbered, secret_ids
 from images.engine import dockerignore
 from images.errors import UserError
 

@@ -13,8 +13,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from images import fleet_export
-from images.fleet import FleetQuery
+from images.fleet import export
+from images.fleet.query import FleetQuery
 from images.models import Copy, Host, HostGroup, Reference, User
 from tests import factories
 
@@ -75,7 +75,7 @@ def test_json_holds_numbers_lists_and_moments(client: Client, vera: User, api: C
 
 def test_csv_says_the_same_in_columns(client: Client, vera: User, api: Copy) -> None:
     (row,) = as_csv(client)
-    assert tuple(row) == fleet_export.COLUMNS
+    assert tuple(row) == export.COLUMNS
     (expected,) = as_json(client)
     assert row["references"].split(" ") == expected["references"]
     assert row["last_used_at"] == ""
@@ -109,7 +109,7 @@ def test_dangling_copy_is_a_row_without_names(client: Client, vera: User, host: 
 def test_nothing_to_export_is_still_a_document(client: Client, vera: User) -> None:
     assert as_json(client) == []
     assert as_csv(client) == []
-    assert body_of(client, "csv").strip().split(",") == list(fleet_export.COLUMNS)
+    assert body_of(client, "csv").strip().split(",") == list(export.COLUMNS)
     assert body_of(client, "txt") == ""
 
 
@@ -156,9 +156,9 @@ def test_no_cell_begins_as_a_formula(client: Client, vera: User) -> None:
 
 
 def test_numbers_are_left_as_numbers() -> None:
-    assert fleet_export._cell(-5) == -5
-    assert fleet_export._cell("plain") == "plain"
-    assert fleet_export._cell(None) is None
+    assert export._cell(-5) == -5
+    assert export._cell("plain") == "plain"
+    assert export._cell(None) is None
 
 
 # Which copies
@@ -213,7 +213,7 @@ def test_copies_of_invisible_hosts_are_left_out(client: Client, api: Copy, group
     user = factories.make_user()
     factories.grant(user, "viewer", group)
     client.force_login(user)
-    for kind in fleet_export.FORMATS:
+    for kind in export.FORMATS:
         body = body_of(client, kind)
         assert api.short_id in body
         assert "internal" not in body
@@ -252,7 +252,7 @@ def test_unknown_format_is_not_found(client: Client, vera: User) -> None:
 def test_rows_are_read_only_as_far_as_somebody_takes_them(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fleet_export, "_CHUNK", 5)
+    monkeypatch.setattr(export, "_CHUNK", 5)
     for number in range(20):
         factories.make_copy(host, f"acme/n:{number}")
     read = 0
@@ -265,7 +265,7 @@ def test_rows_are_read_only_as_far_as_somebody_takes_them(
         return copy
 
     monkeypatch.setattr(Copy, "from_db", classmethod(counting))
-    lines: Iterator[str] = fleet_export.FORMATS["json"].lines(factories.make_admin(), FleetQuery())
+    lines: Iterator[str] = export.FORMATS["json"].lines(factories.make_admin(), FleetQuery())
     assert next(lines).startswith("[")
     assert read <= 10, "all rows at once are no stream"
     assert len(list(lines)) == 20

@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from images import fleet_list
+from images.fleet import listing
 from images.models import Copy, Host, HostGroup, Reference
 from tests import factories
 
@@ -85,8 +85,8 @@ def test_pages_lead_to_the_last_row_however_many_match(
     client: Client, monkeypatch: pytest.MonkeyPatch, query: str
 ) -> None:
     client.force_login(factories.make_admin())
-    monkeypatch.setattr(fleet_list, "SHOWN_LIMIT", 4)
-    monkeypatch.setattr(fleet_list, "PAGE_SIZE", 2)
+    monkeypatch.setattr(listing, "SHOWN_LIMIT", 4)
+    monkeypatch.setattr(listing, "PAGE_SIZE", 2)
     host = factories.make_host()
     names = [f"app{number:02}" for number in range(11)]
     for name in names:

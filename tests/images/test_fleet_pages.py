@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from images import fleet
+from images.fleet import query as fleet
 from images.models import AuditEntry, Copy, HostGroup
 from tests import factories
 from tests.images.pages import text_of

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from images import git_looks
+from images.accounts.git_accounts import DEFAULT_USERNAME, account_for, place_of
 from images.contexts.git import fetched
 from images.errors import UserError
-from images.git_accounts import DEFAULT_USERNAME, account_for, place_of
 from images.models import GitAccount, Upload
 from images.secrets import MASK
+from images.transfers import git_looks
 from tests import factories
 from tests.git_server import GitServer
 

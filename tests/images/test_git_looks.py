@@ -8,9 +8,10 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from images import git_looks, tasks, uploads
+from images import tasks
 from images.models import Upload, User
 from images.models.upload import UploadState
+from images.transfers import git_looks, uploads
 from images.views.builds import LONGEST_FETCH
 from tests import factories
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from images.holdings import freed_by_host, host_holdings
+from images.inventory.holdings import freed_by_host, host_holdings
 from images.layers import Freed
 from images.models import Container, Copy, Host, Image, ImageLayer, Layer, StoreKind
 from tests import factories as make

@@ -9,8 +9,10 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from images import hosts, jobs, removal
+from images import removal
 from images.errors import UserError
+from images.hosts import changes, freshness
+from images.jobs import life
 from images.models import AuditEntry, Host, Job, JobState, User
 from tests import factories
 
@@ -25,7 +27,7 @@ def host() -> Host:
 @pytest.fixture(autouse=True)
 def sent() -> Iterator[mock.Mock]:
     """Whatever would be opened here is none of a host's that is off."""
-    with mock.patch("images.jobs.current_app.send_task") as send:
+    with mock.patch("images.jobs.life.current_app.send_task") as send:
         yield send
 
 
@@ -82,8 +84,8 @@ def test_host_that_is_off_is_neither_read_nor_due_nor_cleaned_by_hand(host: Host
     copy = factories.make_copy(host, "app:1")
     Host.objects.update(is_enabled=False, synced_at=timezone.now() - timedelta(days=1))
     host.refresh_from_db()
-    with mock.patch("images.hosts.open_engine") as opened:
-        hosts.host_sync(host.pk)
+    with mock.patch("images.hosts.freshness.open_engine") as opened:
+        freshness.host_sync(host.pk)
     assert not opened.called
     assert not Host.objects.due_for_sync(timezone.now(), every=timedelta(minutes=10)).exists()
     with pytest.raises(UserError) as refused:
@@ -95,9 +97,9 @@ def test_host_that_is_off_is_neither_read_nor_due_nor_cleaned_by_hand(host: Host
 def test_job_that_waited_fails_and_says_why(host: Host, admin: User) -> None:
     copy = factories.make_copy(host, "app:1")
     [job] = removal.removal_start(by=admin, copies=[copy])
-    hosts.host_switch(by=admin, host=host, is_enabled=False)
-    with mock.patch("images.job_context.open_engine") as opened:
-        jobs.job_carry_out(job.pk)
+    changes.host_switch(by=admin, host=host, is_enabled=False)
+    with mock.patch("images.jobs.context.open_engine") as opened:
+        life.job_carry_out(job.pk)
     assert not opened.called
     job.refresh_from_db()
     assert (job.state, job.error_code) == (JobState.FAILED, "host_switched_off")
@@ -110,7 +112,7 @@ def test_host_that_is_switched_on_is_looked_at_at_once(
     Host.objects.update(is_enabled=False, next_attempt_at=timezone.now() + timedelta(hours=1))
     host.refresh_from_db()
     with django_capture_on_commit_callbacks(execute=True):  # type: ignore[operator]
-        hosts.host_switch(by=admin, host=host, is_enabled=True)
+        changes.host_switch(by=admin, host=host, is_enabled=True)
     host.refresh_from_db()
     assert host.next_attempt_at is None
     assert sent.call_args.args == ("images.tasks.sync_host",)

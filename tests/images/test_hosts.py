@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from images import host_checks, hosts
 from images.engine import read
 from images.engine.client import Connection
 from images.engine.snapshots import EngineInfo
 from images.errors import UserError
+from images.hosts import changes, checks, freshness, identity, last_use
 from images.models import AuditEntry, CheckState, Host, HostCheck, HostGroup, HostState, User
 from tests import factories
 
@@ -30,7 +30,7 @@ def admin() -> User:
 def woken(monkeypatch: Any) -> list[tuple[str, int]]:
     """The tasks that were sent instead of sending them."""
     sent: list[tuple[str, int]] = []
-    monkeypatch.setattr(hosts, "wake", lambda task, pk, queue: sent.append((task, pk)))
+    monkeypatch.setattr(changes, "wake", lambda task, pk, queue: sent.append((task, pk)))
     return sent
 
 
@@ -39,7 +39,7 @@ def test_added_host_is_audited_and_its_picture_taken(
 ) -> None:
     group = HostGroup.objects.create(name="ci")
     with django_capture_on_commit_callbacks(execute=True):
-        host = hosts.host_add(
+        host = changes.host_add(
             by=admin, name="a", address="tcp://10.0.0.1:2376", use_tls=True, tls_key=KEY, groups=[group]
         )
     assert woken == [("images.tasks.sync_host", host.pk)]
@@ -50,7 +50,7 @@ def test_added_host_is_audited_and_its_picture_taken(
 
 
 def test_key_is_stored_encrypted(admin: User, django_db_blocker: Any) -> None:
-    host = hosts.host_add(by=admin, name="a", address="tcp://10.0.0.1:2376", use_tls=True, tls_key=KEY)
+    host = changes.host_add(by=admin, name="a", address="tcp://10.0.0.1:2376", use_tls=True, tls_key=KEY)
     from django.db import connection
 
     with connection.cursor() as cursor:
@@ -62,13 +62,13 @@ def test_key_is_stored_encrypted(admin: User, django_db_blocker: Any) -> None:
 def test_name_that_is_taken_is_said(admin: User) -> None:
     factories.make_host("a")
     with pytest.raises(UserError) as caught:
-        hosts.host_add(by=admin, name="a", address="unix:///x")
+        changes.host_add(by=admin, name="a", address="unix:///x")
     assert caught.value.code == "host_name_taken"
 
 
 def test_another_address_is_another_engine(admin: User) -> None:
     host = factories.make_host("a", engine_id="ID", engine_version="28", inventory_digest="x")
-    hosts.host_edit(by=admin, host=host, name="b", address="unix:///else.sock")
+    changes.host_edit(by=admin, host=host, name="b", address="unix:///else.sock")
     host.refresh_from_db()
     assert (host.name, host.state, host.engine_id, host.use_known_since) == ("b", HostState.NEW, "", None)
     assert host.inventory_digest == ""
@@ -78,7 +78,7 @@ def test_removed_host_leaves_its_images_to_others(admin: User) -> None:
     one, two = factories.make_host("one"), factories.make_host("two")
     copy = factories.make_copy(one, "app:1")
     factories.make_copy(two, "app:1", image=copy.image)
-    hosts.host_remove(by=admin, host=one)
+    changes.host_remove(by=admin, host=one)
     assert list(Host.objects.all()) == [two]
     assert copy.image.copies.count() == 1
     assert AuditEntry.objects.get(action="host.remove").target == "one"
@@ -90,8 +90,8 @@ def test_host_registered_twice_is_noticed() -> None:
     three = factories.make_host("three", address="unix:///a")
     factories.make_host("other", address="unix:///c")
     factories.make_host("beside", engine_id="ID", address="unix:///d", root_directory="/srv/docker")
-    assert set(hosts.hosts_like(one)) == {two, three}
-    assert set(hosts.hosts_like(three)) == {one}
+    assert set(identity.hosts_like(one)) == {two, three}
+    assert set(identity.hosts_like(three)) == {one}
 
 
 def test_failing_host_is_tried_less_and_less_often() -> None:
@@ -100,7 +100,7 @@ def test_failing_host_is_tried_less_and_less_often() -> None:
     waits = []
     for _ in range(9):
         before = timezone.now()
-        hosts.host_failed(host, UserError("host_refused", address=host.address, raw="refused"))
+        freshness.host_failed(host, UserError("host_refused", address=host.address, raw="refused"))
         host.refresh_from_db()
         assert host.next_attempt_at is not None
         waits.append(round((host.next_attempt_at - before).total_seconds()))
@@ -111,16 +111,16 @@ def test_failing_host_is_tried_less_and_less_often() -> None:
     assert since is not None
     assert host.state_since > since
     offline_since = host.state_since
-    hosts.host_failed(host, UserError("host_timeout", address="x", seconds=1))
+    freshness.host_failed(host, UserError("host_timeout", address="x", seconds=1))
     host.refresh_from_db()
     assert host.state_since == offline_since
 
 
 def test_host_that_answers_again_is_online_at_once() -> None:
     host = factories.make_host("a")
-    hosts.host_failed(host, UserError("host_refused", address=host.address))
+    freshness.host_failed(host, UserError("host_refused", address=host.address))
     host.refresh_from_db()
-    hosts.host_reached(host, EngineInfo(engine_id="E", engine_version="28.5", store_kind="containerd"))
+    freshness.host_reached(host, EngineInfo(engine_id="E", engine_version="28.5", store_kind="containerd"))
     host.refresh_from_db()
     assert (host.state, host.failure_count, host.next_attempt_at) == ("online", 0, None)
     assert host.error_code == "host_refused", "which error was the last one stays on record"
@@ -140,44 +140,44 @@ def test_only_hosts_that_may_be_tried_are_due() -> None:
 
 def test_one_sync_at_a_time_on_one_host() -> None:
     host = factories.make_host("a")
-    with hosts._lease(host):
-        with pytest.raises(UserError) as caught, hosts._lease(host):
+    with freshness._lease(host):
+        with pytest.raises(UserError) as caught, freshness._lease(host):
             pass
         assert caught.value.code == "host_busy"
-        hosts.host_sync(host.pk)
+        freshness.host_sync(host.pk)
         host.refresh_from_db()
         assert host.is_online, "a host that is busy is not offline"
-    with hosts._lease(host):
+    with freshness._lease(host):
         pass
 
 
 def test_lease_of_a_dead_worker_runs_out() -> None:
     past = timezone.now() - timedelta(seconds=1)
     host = factories.make_host("a", sync_worker="dead", sync_lease_until=past)
-    with hosts._lease(host):
+    with freshness._lease(host):
         pass
 
 
 def test_sync_of_a_host_that_is_gone_or_off_does_nothing() -> None:
-    hosts.host_sync(4711)
+    freshness.host_sync(4711)
     host = factories.make_host("a", is_enabled=False)
-    hosts.host_sync(host.pk)
+    freshness.host_sync(host.pk)
     host.refresh_from_db()
     assert host.is_online
 
 
 def test_refresh_is_a_job_and_asked_for_once(admin: User) -> None:
     host = factories.make_host("a")
-    job = hosts.host_refresh(by=admin, host=host)
+    job = freshness.host_refresh(by=admin, host=host)
     assert (job.kind, job.queue, job.created_by) == ("sync", "quick", admin)
-    assert hosts.host_refresh(by=admin, host=host) == job
+    assert freshness.host_refresh(by=admin, host=host) == job
 
 
 def test_check_forgets_the_key_and_says_what_is_wrong(admin: User, woken: list[tuple[str, int]]) -> None:
     connection = Connection("unix:///nowhere/docker.sock", key=KEY)
-    check = host_checks.address_check_start(by=admin, connection=connection)
+    check = checks.address_check_start(by=admin, connection=connection)
     assert check.state == CheckState.WAITING
-    host_checks.address_check_carry_out(check.pk)
+    checks.address_check_carry_out(check.pk)
     check.refresh_from_db()
     assert (check.state, check.error_code, check.tls_key) == (CheckState.FAILED, "host_no_socket", "")
     assert check.ended_at is not None
@@ -203,8 +203,8 @@ def test_check_of_an_engine_that_refuses_to_say_what_it_is_ends(admin: User) -> 
     with ThreadingHTTPServer(("127.0.0.1", 0), SocketProxy) as proxy:
         threading.Thread(target=proxy.serve_forever, daemon=True).start()
         address = f"tcp://127.0.0.1:{proxy.server_port}"
-        check = host_checks.address_check_start(by=admin, connection=Connection(address, key=KEY))
-        host_checks.address_check_carry_out(check.pk)
+        check = checks.address_check_start(by=admin, connection=Connection(address, key=KEY))
+        checks.address_check_carry_out(check.pk)
         proxy.shutdown()
     check.refresh_from_db()
     assert (check.state, check.error_code, check.tls_key) == (CheckState.FAILED, "host_refused_info", "")
@@ -217,9 +217,9 @@ def test_check_that_fails_in_a_way_nobody_thought_of_ends_too(
     def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError(KEY)
 
-    monkeypatch.setattr(host_checks, "open_engine", fail)
-    check = host_checks.address_check_start(by=admin, connection=Connection("unix:///x", key=KEY))
-    host_checks.address_check_carry_out(check.pk)
+    monkeypatch.setattr(checks, "open_engine", fail)
+    check = checks.address_check_start(by=admin, connection=Connection("unix:///x", key=KEY))
+    checks.address_check_carry_out(check.pk)
     check.refresh_from_db()
     assert (check.state, check.error_code, check.tls_key) == (CheckState.FAILED, "unexpected", "")
     assert "RuntimeError" in caplog.text
@@ -228,8 +228,8 @@ def test_check_that_fails_in_a_way_nobody_thought_of_ends_too(
 
 def test_old_checks_are_forgotten(admin: User) -> None:
     check = HostCheck.objects.create(address="unix:///x", tls_key=KEY)
-    assert host_checks.checks_forget(timezone.now()) == 0
-    assert host_checks.checks_forget(check.created_at + timedelta(days=2)) == 1
+    assert checks.checks_forget(timezone.now()) == 0
+    assert checks.checks_forget(check.created_at + timedelta(days=2)) == 1
 
 
 def test_gap_in_watching_makes_use_unknown_until_it_is_closed() -> None:
@@ -239,14 +239,14 @@ def test_gap_in_watching_makes_use_unknown_until_it_is_closed() -> None:
     Host.objects.update(watcher="w", watcher_lease_until=now + timedelta(minutes=1))
     host.refresh_from_db()
     assert host.is_use_known(now)
-    hosts.watch_ended(Host.objects.all())
+    last_use.watch_ended(Host.objects.all())
     host.refresh_from_db()
     assert not host.is_use_known(now)
-    hosts.watch_began(host, now, is_continuous=True)
+    last_use.watch_began(host, now, is_continuous=True)
     host.refresh_from_db()
     assert host.use_known_since == then
-    hosts.watch_ended(Host.objects.all())
-    hosts.watch_began(host, now, is_continuous=False)
+    last_use.watch_ended(Host.objects.all())
+    last_use.watch_began(host, now, is_continuous=False)
     host.refresh_from_db()
     assert host.use_known_since == now
 
@@ -255,7 +255,7 @@ def test_another_engine_at_the_address_forgets_what_was_known_of_use() -> None:
     host = factories.make_host(
         "a", engine_id="old", use_known_before_gap=timezone.now(), last_event_key="1:x"
     )
-    hosts.host_reached(host, EngineInfo(engine_id="new"))
+    freshness.host_reached(host, EngineInfo(engine_id="new"))
     host.refresh_from_db()
     assert (host.use_known_since, host.use_known_before_gap, host.last_event_key) == (None, None, "")
 
@@ -269,9 +269,9 @@ def test_hung_engines_do_not_hold_up_the_worker(monkeypatch: Any) -> None:
         began.release()
         gate.wait(10)
 
-    monkeypatch.setattr(hosts, "host_sync", hang)
+    monkeypatch.setattr(freshness, "host_sync", hang)
     for number in range(50):
-        hosts.host_sync_soon(number)
+        freshness.host_sync_soon(number)
     assert all(began.acquire(timeout=2) for _ in range(50))
     gate.set()
 

@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import escape
 
-from images import image_page
+from images.fleet import image_page
 from images.models import AuditEntry, Container, Host, HostGroup, Image, Layer, Pin, StoreKind, User
 from images.secrets import MASK
 from tests import factories

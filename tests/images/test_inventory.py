@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from images import inventory
 from images.engine import read
 from images.engine.snapshots import EngineEvent
 from images.errors import UserError
-from images.following import events_apply
+from images.inventory import picture
+from images.inventory.following import events_apply
 from images.models import Container, Copy, Host, Image, ImageLayer, Layer
 from tests import factories
 from tests.images.recorded import RecordedApi, recorded_engine
@@ -28,15 +28,15 @@ def host() -> Host:
     return factories.make_host("one")
 
 
-def sync(host: Host, api: RecordedApi) -> inventory.SyncResult:
+def sync(host: Host, api: RecordedApi) -> picture.SyncResult:
     api.asked.clear()
-    return inventory.sync(host, recorded_engine(api))
+    return picture.sync(host, recorded_engine(api))
 
 
 def test_first_sync_adds_everything(host: Host, api: RecordedApi) -> None:
     api.add(1, "app:1", "app:latest", layers=(1, 2))
     api.add(2, layers=(1,))
-    assert sync(host, api) == inventory.SyncResult(added=2)
+    assert sync(host, api) == picture.SyncResult(added=2)
     app = Copy.objects.get(tag="1")
     assert (app.size_bytes, app.own_bytes, app.is_latest, app.is_dangling) == (300, 200, True, False)
     assert Copy.objects.get(is_dangling=True).own_bytes == 0
@@ -200,7 +200,7 @@ def test_row_that_an_event_made_after_the_list_began_stays(
         rows = listed(engine)
         if not late:
             late.append(api.add(2, "late:1", layers=(2,)))
-            inventory.copy_refresh(host, late[0], engine)
+            picture.copy_refresh(host, late[0], engine)
         return rows
 
     monkeypatch.setattr(read, "list_images", list_then_event)
@@ -223,7 +223,7 @@ def test_cache_that_fills_while_the_lists_stay_the_same_is_noticed(host: Host, a
     api.cache = [{"Size": 10, "Shared": True}]
     assert sync(host, api).is_unchanged
     assert not Host.objects.get().build_cache_holds_layers, "asked a moment ago"
-    Host.objects.update(cache_asked_at=timezone.now() - inventory.CACHE_EVERY - timedelta(seconds=1))
+    Host.objects.update(cache_asked_at=timezone.now() - picture.CACHE_EVERY - timedelta(seconds=1))
     assert sync(host, api).is_unchanged
     assert api.asked == ["images", "containers", "cache"]
     assert Host.objects.get().build_cache_holds_layers
@@ -234,7 +234,7 @@ def test_cache_that_fills_while_the_lists_stay_the_same_is_noticed(host: Host, a
 def test_cache_of_an_unsure_host_is_asked_by_the_next_sync(host: Host, api: RecordedApi) -> None:
     api.add(1, "app:1")
     sync(host, api)
-    inventory.cache_unsure(host)
+    picture.cache_unsure(host)
     sync(host, api)
     assert "cache" in api.asked
 
@@ -266,7 +266,7 @@ def test_removed_copies_leave_at_once(host: Host, api: RecordedApi) -> None:
     engine_id = api.add(1, "app:1", layers=(1, 2))
     api.add(2, "base:1", layers=(1,))
     sync(host, api)
-    inventory.copies_removed(host, [engine_id])
+    picture.copies_removed(host, [engine_id])
     assert Copy.objects.get().own_bytes == 100
     api.drop(engine_id)
     assert not sync(host, api).is_unchanged

@@ -10,8 +10,8 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from images.jobs.operations import OPERATIONS, operation
 from images.models import Host, HostGroup, ItemState, Job, JobItem, JobLog, Permission, User
-from images.operations import OPERATIONS, operation
 from images.promises import Promise
 from tests import factories
 

@@ -11,10 +11,12 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from images import job_queue, jobs, progress
-from images.job_context import JobContext
+from images.jobs import life
+from images.jobs import queue as job_queue
+from images.jobs.context import JobContext
+from images.jobs.operations import OPERATIONS, operation
+from images.live import progress
 from images.models import Host, Job, JobState, Permission, User
-from images.operations import OPERATIONS, operation
 from tests import factories
 from tests.conftest import closing
 
@@ -44,7 +46,7 @@ def woken() -> Iterator[list[int]]:
         return True
 
     with (
-        mock.patch.object(jobs, "wake", wake),
+        mock.patch.object(life, "wake", wake),
         mock.patch.object(progress, "publish"),
     ):
         yield found
@@ -56,11 +58,11 @@ def host() -> Host:
 
 
 def queued(host: Host, by: User | None = None, kind: str = "scrub") -> Job:
-    return jobs.job_start(kind=kind, host=host, by=by)
+    return life.job_start(kind=kind, host=host, by=by)
 
 
 def claimed(job: Job) -> int | None:
-    found = jobs.job_claim(job.pk)
+    found = life.job_claim(job.pk)
     return found.pk if found else None
 
 
@@ -91,7 +93,7 @@ def test_workers_that_claim_at_once_do_not_exceed_the_limit(host: Host, round_: 
 
     def claim(pk: int) -> None:
         barrier.wait()
-        found.append(jobs.job_claim(pk))
+        found.append(life.job_claim(pk))
 
     threads = [threading.Thread(target=closing(claim), args=(job.pk,)) for job in waiting]
     for thread in threads:
@@ -104,13 +106,13 @@ def test_workers_that_claim_at_once_do_not_exceed_the_limit(host: Host, round_: 
 def test_end_of_a_job_wakes_the_next_of_its_sort(host: Host, woken: list[int]) -> None:
     first, _second, third = (queued(host) for _ in range(3))
     queued(host, kind="count")
-    jobs.job_carry_out(first.pk)
-    jobs.job_claim(first.pk)
+    life.job_carry_out(first.pk)
+    life.job_claim(first.pk)
     woken.clear()
     host.most_transfers = 1
     host.save()
     job = Job.objects.filter(state=JobState.RUNNING).get()
-    jobs._end(job, JobState.SUCCEEDED)
+    life._end(job, JobState.SUCCEEDED)
     assert woken == [third.pk]
 
 
@@ -118,10 +120,10 @@ def test_lost_worker_gives_its_place_free(host: Host, woken: list[int]) -> None:
     host.most_transfers = 1
     host.save()
     lost, waiting = queued(host), queued(host)
-    jobs.job_claim(lost.pk)
+    life.job_claim(lost.pk)
     Job.objects.filter(pk=lost.pk).update(heartbeat_at=timezone.now() - timedelta(minutes=5))
     woken.clear()
-    jobs.jobs_reap(timezone.now())
+    life.jobs_reap(timezone.now())
     assert woken == [waiting.pk]
 
 
@@ -150,7 +152,7 @@ def test_every_job_is_taken_though_each_message_takes_whom_it_likes(host: Host) 
     hosts = [host, factories.make_host(), factories.make_host()]
     made = [queued(hosts[n % 3], people[n % 2], kind=["scrub", "count"][n % 2]) for n in range(12)]
     for job in made:
-        jobs.job_carry_out(job.pk)
+        life.job_carry_out(job.pk)
     assert set(Job.objects.values_list("state", flat=True)) == {JobState.SUCCEEDED}
 
 
@@ -158,13 +160,13 @@ def test_tick_wakes_no_more_than_a_host_takes(host: Host, woken: list[int]) -> N
     waiting = [queued(host) for _ in range(5)]
     Job.objects.update(created_at=timezone.now() - timedelta(minutes=1))
     woken.clear()
-    with mock.patch.object(jobs, "_queue_length", return_value=0):
-        jobs.jobs_redispatch(timezone.now())
+    with mock.patch.object(life, "_queue_length", return_value=0):
+        life.jobs_redispatch(timezone.now())
         assert woken == [job.pk for job in waiting[:2]]
         woken.clear()
         # A limit that was raised needs nobody to think of waking them.
         Host.objects.filter(pk=host.pk).update(most_transfers=4)
-        jobs.jobs_redispatch(timezone.now())
+        life.jobs_redispatch(timezone.now())
     assert len(woken) == 4
 
 
@@ -172,7 +174,7 @@ def test_place_counts_who_comes_before(host: Host) -> None:
     ada, bo = factories.make_user("ada"), factories.make_user("bo")
     hers = [queued(host, ada) for _ in range(5)]
     for job in hers[:2]:
-        jobs.job_claim(job.pk)
+        life.job_claim(job.pk)
     his = queued(host, bo)
     places = job_queue.places(Job.objects.select_related("host"))
     assert {pk: place.place for pk, place in places.items()} == {
@@ -193,25 +195,25 @@ def test_turn_among_those_that_wait_for_a_worker_is_fair_and_leaves_silent_hosts
     silent = queued(factories.make_host(state="offline"), ada)
     hers = [queued(factories.make_host(), ada) for _ in range(3)]
     for job in [queued(host, ada) for _ in range(2)]:
-        jobs.job_claim(job.pk)
+        life.job_claim(job.pk)
     held_up = queued(host, bo)
     his = queued(factories.make_host(), bo)
     listed = list(Job.objects.select_related("host"))
     told = job_queue.worker_turns(listed, job_queue.places(listed))
     assert held_up.pk not in told
     assert told == {his.pk: 1, hers[0].pk: 2, hers[1].pk: 3, hers[2].pk: 4, silent.pk: 5}
-    assert [jobs.job_claim(his.pk), jobs.job_claim(his.pk)] == [his, hers[0]], "workers take them like that"
+    assert [life.job_claim(his.pk), life.job_claim(his.pk)] == [his, hers[0]], "workers take them like that"
 
 
 def copying(source: Host, target: Host, by: User | None = None) -> Job:
-    return jobs.job_start(kind="copy", host=target, source=source, by=by)
+    return life.job_start(kind="copy", host=target, source=source, by=by)
 
 
 def test_copy_whose_source_is_busy_has_its_place_there() -> None:
     source, targets = factories.make_host("quay", most_transfers=1), [factories.make_host() for _ in range(3)]
     first, *waiting = [copying(source, target) for target in targets]
     pull = queued(source, kind="pull")
-    assert jobs.job_claim(first.pk) == first
+    assert life.job_claim(first.pk) == first
     listed, admin = Job.objects.select_related("host"), factories.make_admin()
     places = job_queue.places(listed, admin)
     assert {pk: (place.place, place.host) for pk, place in places.items()} == {
@@ -224,7 +226,7 @@ def test_copy_whose_source_is_busy_has_its_place_there() -> None:
 def test_source_is_named_only_to_who_sees_it() -> None:
     source = factories.make_host("quay", most_transfers=1)
     first, second = copying(source, factories.make_host()), copying(source, factories.make_host())
-    assert jobs.job_claim(first.pk) == first
+    assert life.job_claim(first.pk) == first
     listed = list(Job.objects.select_related("host"))
     for user in (None, factories.make_user()):
         place = job_queue.places(listed, user)[second.pk]
@@ -234,7 +236,7 @@ def test_source_is_named_only_to_who_sees_it() -> None:
 def test_copy_has_its_place_on_its_own_host_when_that_is_full_too(host: Host) -> None:
     source = factories.make_host(most_transfers=1)
     for job in [queued(source), queued(host), queued(host)]:
-        jobs.job_claim(job.pk)
+        life.job_claim(job.pk)
     copy = copying(source, host)
     assert job_queue.places(Job.objects.select_related("host"))[copy.pk].host == host
 
@@ -242,10 +244,10 @@ def test_copy_has_its_place_on_its_own_host_when_that_is_full_too(host: Host) ->
 def test_who_goes_first_because_the_source_of_another_is_busy_has_no_place(host: Host) -> None:
     source = factories.make_host(most_transfers=1)
     Host.objects.filter(pk=host.pk).update(most_transfers=1)
-    jobs.job_claim(queued(source).pk)
+    life.job_claim(queued(source).pk)
     copy, pull = copying(source, host), queued(host)
     assert set(job_queue.places(Job.objects.select_related("host"))) == {copy.pk}
-    assert jobs.job_claim(copy.pk) == pull
+    assert life.job_claim(copy.pk) == pull
 
 
 @pytest.mark.parametrize("count", [2, 30])
@@ -289,33 +291,33 @@ def test_no_kind_goes_beyond_its_limit(kind: str) -> None:
     limit: dict[str, Any] = {LIMITS[kind]: 1}
     host = factories.make_host(**limit)
     first, second = queued(host, kind=kind), queued(host, kind=kind)
-    assert jobs.job_claim(first.pk) == first
-    assert jobs.job_claim(second.pk) is None
+    assert life.job_claim(first.pk) == first
+    assert life.job_claim(second.pk) is None
 
 
 def test_copy_takes_a_place_on_the_host_it_comes_from_too(woken: list[int]) -> None:
     """Engines write each archive to their own disk first: twenty targets must not mean twenty archives at once."""
     source = factories.make_host("source", most_transfers=1)
     targets = [factories.make_host() for _ in range(2)]
-    copies = [jobs.job_start(kind="copy", host=target, source=source, by=None) for target in targets]
+    copies = [life.job_start(kind="copy", host=target, source=source, by=None) for target in targets]
     pull_there = queued(source, kind="pull")
     elsewhere = queued(factories.make_host(), kind="pull")
-    claimed = jobs.job_claim(copies[0].pk)
+    claimed = life.job_claim(copies[0].pk)
     assert claimed == copies[0]
-    assert jobs.job_claim(copies[1].pk) == elsewhere, "the source is busy, and nobody else waits for it"
-    assert jobs.job_claim(pull_there.pk) is None
+    assert life.job_claim(copies[1].pk) == elsewhere, "the source is busy, and nobody else waits for it"
+    assert life.job_claim(pull_there.pk) is None
     woken.clear()
-    jobs._end(claimed, JobState.SUCCEEDED)
+    life._end(claimed, JobState.SUCCEEDED)
     assert woken == [copies[1].pk]
-    assert jobs.job_claim(copies[1].pk) == copies[1]
+    assert life.job_claim(copies[1].pk) == copies[1]
 
 
 def test_end_of_a_copy_wakes_who_waits_on_either_host(woken: list[int]) -> None:
     source, target = factories.make_host(most_transfers=1), factories.make_host(most_transfers=1)
-    copy = jobs.job_start(kind="copy", host=target, source=source, by=None)
-    claimed = jobs.job_claim(copy.pk)
+    copy = life.job_start(kind="copy", host=target, source=source, by=None)
+    claimed = life.job_claim(copy.pk)
     assert claimed
     waiting = [queued(target, kind="pull"), queued(source, kind="push")]
     woken.clear()
-    jobs._end(claimed, JobState.SUCCEEDED)
+    life._end(claimed, JobState.SUCCEEDED)
     assert sorted(woken) == [job.pk for job in waiting]

@@ -12,12 +12,15 @@ import pytest
 from django.utils import timezone
 
 from config.celery import app
-from images import job_context, jobs, progress, tasks
+from images import tasks
 from images.errors import UserError
-from images.job_context import JobContext, JobStopped
+from images.jobs import context as job_context
+from images.jobs import life
+from images.jobs.context import JobContext, JobStopped
+from images.jobs.operations import OPERATIONS, Handler, operation
+from images.live import progress
 from images.meter import Meter
 from images.models import AuditEntry, Host, ItemState, Job, JobItem, JobLog, JobState, Permission
-from images.operations import OPERATIONS, Handler, operation
 from tests import factories
 from tests.conftest import closing
 from tests.engine.workers import wait_for
@@ -47,7 +50,7 @@ def sent() -> Iterator[list[tuple[str, list[int], str]]]:
     def send(task: str, args: list[int], queue: str, **options: Any) -> None:
         messages.append((task, args, queue))
 
-    with mock.patch("images.jobs.current_app.send_task", send), mock.patch.object(progress, "publish"):
+    with mock.patch("images.jobs.life.current_app.send_task", send), mock.patch.object(progress, "publish"):
         yield messages
 
 
@@ -61,7 +64,7 @@ def nothing(context: JobContext) -> dict[str, Any]:
 
 
 def started(host: Host, **options: Any) -> Job:
-    return jobs.job_start(kind="scrub", host=host, by=None, **options)
+    return life.job_start(kind="scrub", host=host, by=None, **options)
 
 
 def reloaded(job: Job) -> Job:
@@ -81,7 +84,7 @@ def test_worker_is_woken_only_after_the_commit(register: Register, host: Host, s
 def test_lost_redis_does_not_fail_the_click(register: Register, host: Host) -> None:
     register(nothing)
     error = kombu.exceptions.OperationalError("down")
-    with mock.patch("images.jobs.current_app.send_task", side_effect=error):
+    with mock.patch("images.jobs.life.current_app.send_task", side_effect=error):
         job = started(host)
     assert reloaded(job).state == JobState.QUEUED
 
@@ -89,7 +92,7 @@ def test_lost_redis_does_not_fail_the_click(register: Register, host: Host) -> N
 def test_job_is_carried_out_and_keeps_its_result(register: Register, host: Host) -> None:
     register(lambda context: {"freed_bytes": 7})
     job = started(host)
-    jobs.job_carry_out(job.pk)
+    life.job_carry_out(job.pk)
     job = reloaded(job)
     assert (job.state, job.result, job.attempt) == (JobState.SUCCEEDED, {"freed_bytes": 7}, 1)
     assert job.started_at
@@ -102,8 +105,8 @@ def test_audit_log_names_what_a_job_is_about_at_its_beginning_and_its_end(
     register: Register, host: Host
 ) -> None:
     register(nothing)
-    job = jobs.job_start(kind="scrub", host=host, by=None, subject="shop/api:1")
-    jobs.job_carry_out(job.pk)
+    job = life.job_start(kind="scrub", host=host, by=None, subject="shop/api:1")
+    life.job_carry_out(job.pk)
     targets = AuditEntry.objects.filter(action="job.scrub").values_list("target", flat=True)
     assert list(targets) == [f"#{job.pk} shop/api:1"] * 2
 
@@ -112,8 +115,8 @@ def test_second_delivery_does_nothing(register: Register, host: Host) -> None:
     calls: list[int] = []
     register(lambda context: calls.append(context.job.pk) or {})  # type: ignore[func-returns-value]
     job = started(host)
-    jobs.job_carry_out(job.pk)
-    jobs.job_carry_out(job.pk)
+    life.job_carry_out(job.pk)
+    life.job_carry_out(job.pk)
     assert calls == [job.pk]
 
 
@@ -125,7 +128,7 @@ def test_only_one_of_many_workers_claims_a_job(register: Register, host: Host) -
 
     def claim() -> None:
         barrier.wait()
-        claimed.append(jobs.job_claim(job.pk))
+        claimed.append(life.job_claim(job.pk))
 
     threads = [threading.Thread(target=closing(claim)) for _ in range(6)]
     for thread in threads:
@@ -136,14 +139,14 @@ def test_only_one_of_many_workers_claims_a_job(register: Register, host: Host) -
 
 
 def test_missing_job_is_normal() -> None:
-    jobs.job_carry_out(987654)
+    life.job_carry_out(987654)
 
 
 def test_kind_that_is_gone_fails_in_words(register: Register, host: Host) -> None:
     register(nothing)
     job = started(host)
     del OPERATIONS["scrub"]
-    jobs.job_carry_out(job.pk)
+    life.job_carry_out(job.pk)
     assert (reloaded(job).state, reloaded(job).error_code) == (JobState.FAILED, "unexpected")
 
 
@@ -154,7 +157,7 @@ def test_error_of_a_person_is_stored_as_code_and_values(register: Register, host
 
     register(fail)
     job = started(host)
-    jobs.job_carry_out(job.pk)
+    life.job_carry_out(job.pk)
     job = reloaded(job)
     assert (job.state, job.error_code, job.error_values) == ("failed", "host_refused", {"address": "tcp://x"})
     assert (job.error_raw, job.result) == ("dial tcp", {"removed": 3})
@@ -168,7 +171,7 @@ def test_fault_of_the_connection_names_the_host_and_is_no_riddle(register: Regis
 
     register(fail)
     job = started(host)
-    jobs.job_carry_out(job.pk)
+    life.job_carry_out(job.pk)
     assert reloaded(job).error_code.startswith("host_")
 
 
@@ -177,7 +180,7 @@ def test_unexpected_error_is_logged_with_its_traceback(
 ) -> None:
     register(lambda context: {"x": 1 // 0})
     job = started(host)
-    jobs.job_carry_out(job.pk)
+    life.job_carry_out(job.pk)
     assert reloaded(job).error_code == "unexpected"
     assert reloaded(job).error_raw.startswith("ZeroDivisionError")
     assert any(record.exc_info for record in caplog.records)
@@ -187,8 +190,8 @@ def test_queued_job_is_cancelled_at_once_and_never_runs(register: Register, host
     calls: list[int] = []
     register(lambda context: calls.append(1) or {})  # type: ignore[func-returns-value]
     job, ada = started(host), factories.make_user("ada")
-    jobs.job_cancel(by=ada, job=job)
-    jobs.job_carry_out(job.pk)
+    life.job_cancel(by=ada, job=job)
+    life.job_carry_out(job.pk)
     assert (reloaded(job).state, reloaded(job).cancel_requested_by) == (JobState.CANCELLED, ada)
     assert not calls
     assert AuditEntry.objects.filter(action="job.cancel", actor=ada).exists()
@@ -205,11 +208,11 @@ def test_running_job_is_cancelled_within_about_a_second(register: Register, host
 
     register(patient)
     job = started(host)
-    worker = threading.Thread(target=closing(jobs.job_carry_out), args=(job.pk,))
+    worker = threading.Thread(target=closing(life.job_carry_out), args=(job.pk,))
     worker.start()
     assert began.wait(5)
     asked = time.monotonic()
-    jobs.job_cancel(by=factories.make_user(), job=reloaded(job))
+    life.job_cancel(by=factories.make_user(), job=reloaded(job))
     worker.join(10)
     assert time.monotonic() - asked < 2
     assert reloaded(job).state == JobState.CANCELLED
@@ -231,10 +234,10 @@ def test_cancel_cuts_a_call_that_hangs(register: Register, host: Host) -> None:
     with mock.patch.object(job_context, "open_engine") as opened:
         opened.return_value.__enter__.return_value = engine
         opened.side_effect = lambda connection, give_cut, **more: give_cut(engine.cut) or mock.DEFAULT
-        worker = threading.Thread(target=closing(jobs.job_carry_out), args=(job.pk,))
+        worker = threading.Thread(target=closing(life.job_carry_out), args=(job.pk,))
         worker.start()
         assert began.wait(5)
-        jobs.job_cancel(by=factories.make_user(), job=reloaded(job))
+        life.job_cancel(by=factories.make_user(), job=reloaded(job))
         worker.join(10)
     assert was_cut.is_set()
     assert (reloaded(job).state, reloaded(job).error_code) == (JobState.CANCELLED, "")
@@ -248,18 +251,18 @@ def test_job_past_its_deadline_is_stopped_and_says_so(register: Register, host: 
 
     register(patient, deadline_seconds=1)
     job = started(host)
-    jobs.job_carry_out(job.pk)
+    life.job_carry_out(job.pk)
     assert (reloaded(job).state, reloaded(job).error_code) == (JobState.FAILED, "job_deadline")
 
 
 def test_finished_work_stays_a_success_though_a_cancel_came_late(register: Register, host: Host) -> None:
     def done(context: JobContext) -> dict[str, Any]:
-        jobs.job_cancel(by=factories.make_user(), job=context.job)
+        life.job_cancel(by=factories.make_user(), job=context.job)
         return {"done": True}
 
     register(done)
     job = started(host)
-    jobs.job_carry_out(job.pk)
+    life.job_carry_out(job.pk)
     assert reloaded(job).state == JobState.SUCCEEDED
 
 
@@ -275,7 +278,7 @@ def test_heartbeat_is_written_while_the_operation_works(register: Register, host
         mock.patch.object(job_context, "HEARTBEAT_SECONDS", 0.1),
         mock.patch.object(job_context, "WATCH_SECONDS", 0.1),
     ):
-        jobs.job_carry_out(job.pk)
+        life.job_carry_out(job.pk)
     assert reloaded(job).result == {"is_later": True}
 
 
@@ -284,7 +287,7 @@ def test_heartbeat_is_written_while_the_operation_works(register: Register, host
 
 def test_items_that_are_done_are_not_done_again(register: Register, host: Host) -> None:
     register(nothing)
-    job = started(host, items=[jobs.ItemInput(name=name) for name in "abc"])
+    job = started(host, items=[life.ItemInput(name=name) for name in "abc"])
     JobItem.objects.filter(job=job, name="a").update(state=ItemState.REMOVED)
     context = JobContext(reloaded(job), 60)
     assert [item.name for item in context.items()] == ["b", "c"]
@@ -301,7 +304,7 @@ def test_last_progress_is_kept_though_it_came_fast(register: Register, host: Hos
 
     register(count)
     job = started(host)
-    jobs.job_carry_out(job.pk)
+    life.job_carry_out(job.pk)
     assert (reloaded(job).progress_done, reloaded(job).progress_total) == (37, 100)
 
 
@@ -314,7 +317,7 @@ def test_progress_of_unknown_total_is_told_now_and_then(register: Register, host
     register(count)
     job = started(host)
     with mock.patch.object(JobContext, "_publish") as told:
-        jobs.job_carry_out(job.pk)
+        life.job_carry_out(job.pk)
     assert told.call_count < 50
 
 
@@ -332,7 +335,7 @@ def test_progress_that_came_too_fast_to_be_told_is_told_while_the_operation_wait
 
         register(count)
         job = started(host)
-        jobs.job_carry_out(job.pk)
+        life.job_carry_out(job.pk)
     assert reloaded(job).state == JobState.SUCCEEDED, reloaded(job).error_raw
 
 
@@ -346,7 +349,7 @@ def test_progress_that_is_whole_again_and_again_is_told_now_and_then(register: R
 
     register(count)
     with mock.patch.object(JobContext, "_publish") as told:
-        jobs.job_carry_out(started(host).pk)
+        life.job_carry_out(started(host).pk)
     assert told.call_count < 10
 
 
@@ -354,7 +357,7 @@ def test_news_of_an_end_says_what_its_numbers_count(host: Host) -> None:
     """A page that writes them before it is drawn anew would show millions of nothing."""
     job = Job.objects.create(kind="pull", host=host, state="succeeded", progress_unit="bytes")
     with mock.patch.object(progress, "publish") as told:
-        jobs.announce(job)
+        life.announce(job)
     assert told.call_args.kwargs["data"]["unit"] == "bytes"
 
 
@@ -376,7 +379,7 @@ def test_no_line_of_the_log_is_lost(register: Register, host: Host) -> None:
 
     register(write)
     job = started(host)
-    jobs.job_carry_out(job.pk)
+    life.job_carry_out(job.pk)
     texts = JobLog.objects.filter(job=job).values_list("text", flat=True)
     assert "".join(texts) == "".join(f"line {n}\n" for n in range(500))
     assert len(texts) < 20
@@ -400,7 +403,7 @@ def silent(host: Host, **fields: Any) -> Job:
 def test_job_of_a_silent_worker_is_lost(register: Register, host: Host) -> None:
     register(nothing)
     job = silent(host)
-    assert jobs.jobs_reap(timezone.now()) == 1
+    assert life.jobs_reap(timezone.now()) == 1
     assert (reloaded(job).state, reloaded(job).error_code) == (JobState.LOST, "job_lost")
     assert AuditEntry.objects.filter(action="job.scrub", outcome="failed").exists()
 
@@ -409,8 +412,8 @@ def test_repeatable_job_is_queued_again_but_not_for_ever(
     register: Register, host: Host, sent: list[Any]
 ) -> None:
     register(nothing, repeatable=True)
-    job, hopeless = silent(host), silent(host, attempt=jobs.MOST_ATTEMPTS)
-    jobs.jobs_reap(timezone.now())
+    job, hopeless = silent(host), silent(host, attempt=life.MOST_ATTEMPTS)
+    life.jobs_reap(timezone.now())
     assert reloaded(job).state == JobState.QUEUED
     assert sent == [("images.tasks.carry_out", [job.pk], "engine")]
     assert reloaded(hopeless).state == JobState.LOST
@@ -419,21 +422,21 @@ def test_repeatable_job_is_queued_again_but_not_for_ever(
 def test_cancelled_job_is_not_repeated(register: Register, host: Host) -> None:
     register(nothing, repeatable=True)
     job = silent(host, cancel_requested_at=timezone.now())
-    jobs.jobs_reap(timezone.now())
+    life.jobs_reap(timezone.now())
     assert reloaded(job).state == JobState.CANCELLED
 
 
 def test_job_past_its_deadline_is_not_begun_again(register: Register, host: Host) -> None:
     register(nothing, repeatable=True)
     job = silent(host, deadline_at=timezone.now() - timedelta(seconds=1))
-    jobs.jobs_reap(timezone.now())
+    life.jobs_reap(timezone.now())
     assert reloaded(job).state == JobState.LOST
 
 
 def test_living_job_is_not_reaped(register: Register, host: Host) -> None:
     register(nothing)
     job = silent(host, heartbeat_at=timezone.now() - timedelta(seconds=20))
-    assert jobs.jobs_reap(timezone.now()) == 0
+    assert life.jobs_reap(timezone.now()) == 0
     assert reloaded(job).state == JobState.RUNNING
 
 
@@ -441,8 +444,8 @@ def test_two_reapers_queue_a_job_once(register: Register, host: Host, sent: list
     register(nothing, repeatable=True)
     job = silent(host)
     seen_by_both = Job.objects.select_related("host").get(pk=job.pk)
-    jobs.jobs_reap(timezone.now())
-    assert jobs._reap(seen_by_both, timezone.now()) is False
+    life.jobs_reap(timezone.now())
+    assert life._reap(seen_by_both, timezone.now()) is False
     assert len(sent) == 1
 
 
@@ -453,7 +456,7 @@ def test_worker_taken_for_dead_can_not_end_a_job_claimed_anew(register: Register
 
     register(usurped)
     job = started(host)
-    jobs.job_carry_out(job.pk)
+    life.job_carry_out(job.pk)
     assert (reloaded(job).state, reloaded(job).worker, reloaded(job).result) == ("running", "another", {})
 
 
@@ -471,7 +474,7 @@ def test_worker_that_lost_its_claim_stops(register: Register, host: Host) -> Non
             raise
 
     register(usurped)
-    jobs.job_carry_out(started(host).pk)
+    life.job_carry_out(started(host).pk)
     assert reasons == ["lost"]
 
 
@@ -484,8 +487,8 @@ def test_lost_message_is_sent_again_when_none_is_under_way(
     Job.objects.filter(pk=job.pk).update(created_at=timezone.now() - timedelta(minutes=1))
     young = started(host)
     sent.clear()
-    with mock.patch.object(jobs, "_queue_length", return_value=waiting):
-        assert jobs.jobs_redispatch(timezone.now()) == again
+    with mock.patch.object(life, "_queue_length", return_value=waiting):
+        assert life.jobs_redispatch(timezone.now()) == again
     assert [args for _, args, _ in sent] == [[job.pk]] * again
     assert reloaded(young).state == JobState.QUEUED
 
@@ -508,9 +511,17 @@ def test_beat_asks_every_few_seconds_and_every_question_is_asked() -> None:
     assert entry["schedule"] <= timedelta(seconds=15)
     asked = {f"{function.__module__}.{function.__name__}" for function in tasks.TICKS}
     assert asked >= {
-        "images.jobs.jobs_reap", "images.jobs.jobs_redispatch", "images.jobs.secrets_forget",
-        "images.hosts.watches_lapse", "images.host_checks.checks_forget", "images.uploads.uploads_forget",
-        "images.tasks.sync_due_hosts", "images.registries.registries_retry", "images.remote_tags.tags_ask_due",
-        "images.restoring.jobs_owing", "images.forgetting.jobs_forget", "images.forgetting.entries_forget",
+        "images.jobs.life.jobs_reap",
+        "images.jobs.life.jobs_redispatch",
+        "images.jobs.life.secrets_forget",
+        "images.hosts.last_use.watches_lapse",
+        "images.hosts.checks.checks_forget",
+        "images.transfers.uploads.uploads_forget",
+        "images.tasks.sync_due_hosts",
+        "images.accounts.registries.registries_retry",
+        "images.remote_tags.tags_ask_due",
+        "images.restoring.jobs_owing",
+        "images.forgetting.jobs_forget",
+        "images.forgetting.entries_forget",
         "images.forgetting.images_forget",
-    }  # fmt: skip
+    }

@@ -10,7 +10,7 @@ from images.commands.copy import copy_start
 from images.commands.save import save_start
 from images.errors import UserError
 from images.models import Copy, HostGroup, Job, User
-from images.moving import archive_bytes, file_name, names_of
+from images.transfers.moving import archive_bytes, file_name, names_of
 from tests import factories
 
 pytestmark = pytest.mark.django_db

@@ -10,9 +10,10 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from images import jobs, progress
+from images.jobs import life
+from images.live import progress
+from images.live.stream_access import Listener, allowed_topics
 from images.models import Host, Job, User
-from images.stream_access import Listener, allowed_topics
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -91,9 +92,9 @@ def test_next_question_begins_where_this_answer_ended(client: Client, host: Host
 def test_end_of_a_job_is_told_to_who_started_it(host: Host, ada: User) -> None:
     job = ended(host, ada)
     with mock.patch.object(progress, "publish") as told:
-        jobs.announce(job)
+        life.announce(job)
         job.state = "running"
-        jobs.announce(job)
+        life.announce(job)
     ended_topics, running_topics = (set(call.args) for call in told.call_args_list)
     assert ended_topics - running_topics == {f"by:{ada.pk}"}
 

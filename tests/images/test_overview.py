@@ -8,9 +8,9 @@ import redis
 from django.test import Client
 from django.utils import timezone
 
-from images import overview
+from images.fleet import overview
+from images.fleet.treemap import treemap
 from images.models import Host, HostGroup, HostState, Job, User
-from images.treemap import treemap
 from tests import factories
 
 pytestmark = pytest.mark.django_db

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from images.fleet.reference_filter import InvalidPatternError, pattern_expression
 from images.models import Copy, HostGroup
-from images.reference_filter import InvalidPatternError, pattern_expression
 from tests import factories
 
 BUILT = datetime(2024, 5, 6, tzinfo=UTC)

@@ -3,7 +3,7 @@
 import pytest
 from django.test import Client
 
-from images import registries
+from images.accounts import registries
 from images.forms.registries import RegistryForm, normal_prefix
 from images.models import AuditEntry, GitAccount, HostGroup, Registry, User
 from tests import factories

@@ -9,9 +9,17 @@ from typing import Any
 import pytest
 import redis
 
-from images import relay
 from images.errors import UserError
-from images.relay import CHUNK_BYTES, CHUNKS_AHEAD, Receiver, RelayClosed, Sender, regrouped, worker_end
+from images.transfers import relay
+from images.transfers.relay import (
+    CHUNK_BYTES,
+    CHUNKS_AHEAD,
+    Receiver,
+    RelayClosed,
+    Sender,
+    regrouped,
+    worker_end,
+)
 
 pytestmark = pytest.mark.services
 

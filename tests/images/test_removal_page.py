@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from images import selection as selections
+from images.fleet import selection as selections
 from images.models import Container, Copy, Host, HostGroup, Job, Pin, User
 from images.removal import references_mark
 from tests import factories

@@ -9,13 +9,13 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from images import job_input
 from images.commands.build import build_start
 from images.commands.save import save_start
 from images.errors import UserError
-from images.jobs import ItemInput, job_carry_out, job_start
+from images.jobs import wording
+from images.jobs.life import ItemInput, job_carry_out, job_start
+from images.jobs.operations import OPERATIONS, operation
 from images.models import AuditEntry, Host, HostGroup, ItemState, Job, JobState, Permission, Upload, User
-from images.operations import OPERATIONS, operation
 from images.removal import removal_start
 from images.retry import can_retry, job_retry
 from images.secrets import MASK
@@ -143,7 +143,7 @@ def test_refused_retry_says_why_in_the_dialog(client: Client, host: Host, ada: U
 
 
 def lines(job: Job) -> dict[str, tuple[str, ...]]:
-    return {each.label: each.lines for each in job_input.asked(job)}
+    return {each.label: each.lines for each in wording.asked(job)}
 
 
 def test_input_is_shown_in_words(host: Host) -> None:
@@ -221,7 +221,7 @@ def test_copy_does_not_name_its_source_to_who_sees_the_target_alone(host: Host) 
 def test_what_only_the_operation_needs_is_not_shown(client: Client, host: Host, ada: User) -> None:
     job = removal(host, ada)
     client.force_login(ada)
-    assert job_input.asked(job) == []
+    assert wording.asked(job) == []
     assert "What was asked" not in client.get(f"/jobs/{job.pk}/").content.decode()
 
 

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from images import fleet, search_index
-from images.copies import search_text
 from images.engine.snapshots import ImageSummary
-from images.fleet import FleetQuery, fleet_copies
+from images.fleet import query, search_index
+from images.fleet.query import FleetQuery, fleet_copies
+from images.inventory.copies import search_text
 from images.models import Copy, Host, User
 from tests import factories
 
@@ -269,7 +269,7 @@ def test_frequent_words_are_found_another_way_with_the_same_result(
     indexed(host, "odd:1", "50%_acme\\x")
     words = ("acme", "acme/api:3", "acme api", "50%", "%_acme\\", "re", "AC")
     expected = {text: found(text) for text in words}
-    monkeypatch.setattr(fleet, "RARE", 0)
+    monkeypatch.setattr(query, "RARE", 0)
     assert {text: found(text) for text in expected} == expected
     assert len(expected["acme"]) == 7
 

@@ -9,11 +9,11 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import strip_tags
 
-from images import selection as selections
-from images.fleet import FleetQuery
+from images.fleet import selection as selections
+from images.fleet.query import FleetQuery
+from images.fleet.selection import Selection, selection_of
 from images.models import Container, Copy, Host, HostGroup, Job, Pin, User
 from images.removal import references_mark
-from images.selection import Selection, selection_of
 from tests import factories
 
 pytestmark = pytest.mark.django_db

@@ -10,10 +10,11 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.test import Client
 
-from images import addresses, host_checks, ssh_keys
+from images import addresses, ssh_keys
 from images.engine.client import Connection
 from images.engine.ssh_faults import not_started, way_refused
 from images.errors import explain
+from images.hosts import checks
 from images.models import AuditEntry, Host, HostCheck, HostGroup, User
 from images.models.fields import opened
 from images.ssh_keys import HostKey, KeyProblem
@@ -338,7 +339,7 @@ class TestPages:
 
     def test_check_forgets_the_key(self, admin: User, key: str) -> None:
         wanted = Connection("ssh://u@no-such-name.invalid", ssh_key=key)
-        check = host_checks.address_check_start(by=admin, connection=wanted)
-        host_checks.address_check_carry_out(check.pk)
+        check = checks.address_check_start(by=admin, connection=wanted)
+        checks.address_check_carry_out(check.pk)
         check.refresh_from_db()
         assert (check.error_code, check.ssh_key) == ("host_unknown_name", "")

@@ -12,9 +12,9 @@ from django.conf import settings as django_settings
 from django.contrib.sessions.models import Session
 from django.test import Client
 
-from images import progress, streams
+from images.live import progress, streams
+from images.live.stream_access import Listener
 from images.models import HostGroup, User
-from images.stream_access import Listener
 from tests import factories
 from tests.conftest import closing
 

@@ -5,9 +5,10 @@ import re
 import pytest
 from django.test import Client
 
-from images import access, team
+from images import access
 from images.errors import UserError
 from images.models import AuditEntry, Grant, HostGroup, Permission, Role, Team, User
+from images.people import team
 from tests import factories
 
 pytestmark = pytest.mark.django_db

@@ -12,9 +12,9 @@ from django.conf import settings as django_settings
 from django.contrib.sessions.models import Session
 from django.test import Client
 
-from images import transfer_access, transfers
 from images.models import HostGroup, Job, JobState, User
-from images.relay import ATTENDED_SECONDS, CHUNK_BYTES, Receiver, RelayClosed, Sender
+from images.transfers import archive_stream, transfer_access
+from images.transfers.relay import ATTENDED_SECONDS, CHUNK_BYTES, Receiver, RelayClosed, Sender
 from tests import factories
 from tests.conftest import closing
 
@@ -88,7 +88,7 @@ class Request:
         self.each()
 
     def run(self) -> "Request":
-        asyncio.run(asyncio.wait_for(transfers.transfers(self.scope, self.receive, self.send), 20))
+        asyncio.run(asyncio.wait_for(archive_stream.transfers(self.scope, self.receive, self.send), 20))
         return self
 
 
@@ -311,7 +311,7 @@ def test_job_that_no_worker_takes_does_not_hold_up_the_others(ada: User, group: 
     received: list[bytes] = []
     thread = in_thread(lambda: take_all(ready, received))
     request = Request(ada, ready, "PUT", b"archive")
-    with mock.patch.object(transfers, "READY_SECONDS", 0.5):
+    with mock.patch.object(archive_stream, "READY_SECONDS", 0.5):
         assert request.run().status == 200
     thread.join(5)
     assert (received, json.loads(request.content)["waiting"]) == ([b"archive"], [waiting.pk])
@@ -354,7 +354,7 @@ def test_worker_that_waits_for_the_second_time_hears_that_the_browser_has_left(
     waiting = make_job("load", ada, group, batch=batch, state=JobState.QUEUED)
     received: list[bytes] = []
     thread = in_thread(lambda: take_all(ready, received))
-    with mock.patch.object(transfers, "READY_SECONDS", 0.5):
+    with mock.patch.object(archive_stream, "READY_SECONDS", 0.5):
         assert Request(ada, ready, "PUT", b"archive").run().status == 200
     thread.join(5)
     relay = Receiver(waiting.pk)
@@ -375,7 +375,7 @@ def test_upload_that_fails_ends_those_that_wait_as_well(ada: User, group: HostGr
         receiver.close()
 
     thread = in_thread(stop)
-    with mock.patch.object(transfers, "READY_SECONDS", 0.5):
+    with mock.patch.object(archive_stream, "READY_SECONDS", 0.5):
         assert Request(ada, ready, "PUT", bytes(CHUNK_BYTES * 40)).run().status == 409
     thread.join(5)
     waiting.refresh_from_db()
@@ -397,7 +397,7 @@ def test_upload_that_hangs_is_given_up_and_the_worker_told(ada: User, group: Hos
     job = make_job("load", ada, group)
     request = Request(ada, job, "PUT")
     request._body = []
-    with mock.patch.object(transfers, "STALL_SECONDS", 0.3):
+    with mock.patch.object(archive_stream, "STALL_SECONDS", 0.3):
         request.run()
     assert (request.status, json.loads(request.content)) == (409, {"code": "transfer_stalled"})
     with pytest.raises(RelayClosed) as closed:
@@ -418,7 +418,7 @@ def test_download_that_is_paused_for_too_long_is_given_up(ada: User, group: Host
             await request.has_left.wait()
 
     request.send = paused  # type: ignore[method-assign]
-    with mock.patch.object(transfers, "STALL_SECONDS", 0.3):
+    with mock.patch.object(archive_stream, "STALL_SECONDS", 0.3):
         request.run()
     assert (request.content, request.is_whole) == (b"half", False)
     with pytest.raises(RelayClosed) as closed:

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from images.turns import Line, Load, Person, Waiting, for_worker, heads, in_turn, lines
+from images.jobs.turns import Line, Load, Person, Waiting, for_worker, heads, in_turn, lines
 
 LINE: Line = (1, "most_transfers", 0)
 OTHER: Line = (2, "most_transfers", 0)

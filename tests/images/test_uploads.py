@@ -17,9 +17,9 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from images import uploads
 from images.models import Job, Upload, User
-from images.upload_stream import PATH, receive_upload
+from images.transfers import uploads
+from images.transfers.upload_stream import PATH, receive_upload
 from tests import factories
 
 pytestmark = pytest.mark.django_db(transaction=True)

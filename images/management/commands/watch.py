@@ -6,7 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from images.watch import Watcher
+from images.hosts.watch import Watcher
 
 
 class Command(BaseCommand):

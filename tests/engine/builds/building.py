@@ -15,11 +15,11 @@ from unittest import mock
 import zstandard
 
 from config.demo.engines import PrivateEngine
-from images import uploads
 from images.commands.build import build_start
 from images.engine import quiet
-from images.jobs import job_carry_out
+from images.jobs.life import job_carry_out
 from images.models import Host, Job, Upload, User
+from images.transfers import uploads
 from tests.conftest import closing
 from tests.engine.workers import wait_for
 

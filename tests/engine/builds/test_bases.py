@@ -11,7 +11,7 @@ from config.demo import images as demo
 from config.demo.engines import PrivateEngine
 from config.demo.images import Image, Layer
 from images.commands.pull import pull_start
-from images.jobs import job_carry_out
+from images.jobs.life import job_carry_out
 from images.models import Host, JobState, Registry, StoreKind, User
 from tests.conftest import closing
 from tests.engine.builds.building import BASE, built, log
@@ -87,7 +87,7 @@ def test_private_base_whose_line_is_cut_is_tried_again(
     make_registry: Callable[..., PrivateRegistry],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("images.attempts.PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr("images.jobs.attempts.PAUSE_SECONDS", 0.1)
     registry = make_registry(with_password=True)
     with way_to(registry.port) as way:
         name = f"{way.host}/shop/base:1"

@@ -8,11 +8,11 @@ import pytest
 from django.test import override_settings
 
 from config.demo.engines import PrivateEngine
-from images import uploads
 from images.commands.build import build_start
 from images.errors import UserError
-from images.jobs import job_carry_out
+from images.jobs.life import job_carry_out
 from images.models import GitAccount, Host, Job, JobState, User
+from images.transfers import uploads
 from tests import factories
 from tests.conftest import run
 from tests.engine.builds.building import archive, built, content_of, log, sent

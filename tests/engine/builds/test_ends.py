@@ -10,10 +10,11 @@ import pytest
 from django.utils import timezone
 
 from config.demo.engines import PrivateEngine
-from images import hosts, jobs
 from images.commands.build import build_start
 from images.engine import quiet
-from images.jobs import job_cancel, job_carry_out
+from images.hosts import freshness
+from images.jobs import life
+from images.jobs.life import job_cancel, job_carry_out
 from images.models import Host, Job, JobState, User
 from tests import factories
 from tests.engine.builds.building import BASE, SLEEP, asleep, built, sleepers, steps
@@ -78,7 +79,7 @@ def test_what_a_build_without_an_image_leaves_in_the_cache_is_known(
     host: Host, person: User, end: str
 ) -> None:
     """Its layers hold those of the base back, so that a promise is "up to"; no list and no event tells of it."""
-    hosts.host_sync(host.pk)
+    freshness.host_sync(host.pk)
     host.refresh_from_db()
     assert not host.build_cache_holds_layers
     first = f"FROM {BASE}\nRUN echo kept > /kept\n"
@@ -90,7 +91,7 @@ def test_what_a_build_without_an_image_leaves_in_the_cache_is_known(
             job_cancel(by=person, job=job)
         wait_for(lambda: not sleepers(), 15)
     assert job.state == end
-    hosts.host_sync(host.pk)
+    freshness.host_sync(host.pk)
     host.refresh_from_db()
     assert host.build_cache_holds_layers
 
@@ -147,7 +148,7 @@ def test_step_that_was_killed_is_said_while_the_engine_stays(host: Host, person:
 def test_build_whose_worker_was_killed_ends_in_the_engine_and_is_not_repeated(
     host: Host, person: User, tmp_path: Path, own_redis: str, settings: Any
 ) -> None:
-    with bench(tmp_path, own_redis, settings) as workers, mock.patch.object(jobs, "dispatch"):
+    with bench(tmp_path, own_redis, settings) as workers, mock.patch.object(life, "dispatch"):
         [job] = build_start(by=person, hosts=[host], network="none", dockerfile_text=SLEEP)
         worker = workers.started("engine")
         workers.send("carry_out", job.pk, queue="engine")
@@ -155,7 +156,7 @@ def test_build_whose_worker_was_killed_ends_in_the_engine_and_is_not_repeated(
         worker.kill()
         wait_for(lambda: not sleepers(), 15)
         Job.objects.filter(pk=job.pk).update(heartbeat_at=timezone.now() - timedelta(minutes=5))
-        jobs.jobs_reap(timezone.now())
+        life.jobs_reap(timezone.now())
         workers.started("engine")
         workers.send("carry_out", job.pk, queue="engine")
         time.sleep(2)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from config.demo.images import Image, Layer
-from images.jobs import job_cancel
+from images.jobs.life import job_cancel
 from images.models import JobState, User
 from tests.engine.builds.building import BASE, SLEEP, STAGES, asleep, built, log, sleepers, steps
 from tests.engine.extra import EXTRA, AddressOf, emptied, load

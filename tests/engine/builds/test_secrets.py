@@ -15,10 +15,12 @@ from django.test import override_settings
 
 from config.demo.engines import PrivateEngine
 from config.demo.images import Image, Layer
-from images import hosts, jobs, progress
 from images.commands.build import build_start
 from images.engine import buildx
-from images.jobs import job_cancel
+from images.hosts import freshness
+from images.jobs import life
+from images.jobs.life import job_cancel
+from images.live import progress
 from images.models import Host, Job, JobSecret, JobState, Upload, User
 from tests import factories
 from tests.conftest import free_port
@@ -211,7 +213,7 @@ def test_engine_that_hangs_or_dies_in_the_middle_is_said(
 def test_worker_that_is_killed_takes_the_build_and_its_secrets_along(
     host: Host, person: User, tmp_path: Path, redis_url: str, settings: Any
 ) -> None:
-    with bench(tmp_path, redis_url, settings) as workers, mock.patch.object(jobs, "dispatch"):
+    with bench(tmp_path, redis_url, settings) as workers, mock.patch.object(life, "dispatch"):
         [job] = build_start(
             by=person,
             hosts=[host],
@@ -268,7 +270,7 @@ def test_engine_behind_tls_builds_too(
         "tls", address=f"tcp://127.0.0.1:{port}", use_tls=True, tls_ca=ca["certificate"],
         tls_certificate=client["certificate"], tls_key=client["key"],
     )  # fmt: skip
-    hosts.host_sync(host.pk)
+    freshness.host_sync(host.pk)
     job = built(Host.objects.get(pk=host.pk), person, dockerfile_text=TEXT, secrets=SECRETS)
     assert job.state == JobState.SUCCEEDED, (job.error_code, job.error_raw)
     assert "it is ••••••" in log(job)
@@ -279,7 +281,7 @@ def test_engine_behind_ssh_builds_too(
     engine: PrivateEngine, host: Host, person: User, make_sshd: Callable[..., PrivateSshd]
 ) -> None:
     far = host_of(engine, make_sshd())
-    hosts.host_sync(far.pk)
+    freshness.host_sync(far.pk)
     job = built(Host.objects.get(pk=far.pk), person, dockerfile_text=TEXT, secrets=SECRETS)
     assert job.state == JobState.SUCCEEDED, (job.error_code, job.error_raw)
     assert "it is ••••••" in log(job)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from images import job_logs
+from images.jobs import logs
 from images.models import Copy, Host, Job, JobItem, JobLog, User
 from images.promises import Promise
 from tests.images.telling.made import address, copy_of, page_of, ways_of, words_of
@@ -189,7 +189,7 @@ def test_log_is_shown_searched_and_whole(
     tells(found, 'name="q" value="LINE"', 'aria-label="Lines found"')
     assert ways_of(client, "job-detail", job.pk, q="first")["Clear"] == address("job-detail", job.pk)
     tells(words_of(client, "job-detail", job.pk, q="first"), "1 line with “first”.")
-    monkeypatch.setattr(job_logs, "MOST_FOUND", 1)
+    monkeypatch.setattr(logs, "MOST_FOUND", 1)
     tells(words_of(client, "job-detail", job.pk, q="line"), "The first 1 lines with “line”. Clear first line")
 
 

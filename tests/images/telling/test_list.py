@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from images import fleet_list
+from images.fleet import listing
 from images.models import Container, Copy, Host, Pin, User
 from tests import factories
 from tests.images.telling.made import address, copy_of, page_of, ways_of, words_of
@@ -117,14 +117,14 @@ def test_group_tells_its_sums_and_unfolds(
 def test_group_of_more_than_a_page_leads_to_all(
     client: Client, ada: User, host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fleet_list, "PAGE_SIZE", 2)
+    monkeypatch.setattr(listing, "PAGE_SIZE", 2)
     for tag in range(3):
         copy_of(host, f"shop/api:{tag}")
     headers = {"HX-Request": "true", "HX-Target": "group-1"}
     inside = client.get(address("image-list"), {"repository": "shop/api"}, headers=headers).content.decode()
     assert words(inside).endswith("|All 3 copies|")
     assert ways(inside)["All 3 copies"] == "?repository=shop%2Fapi", "from the first of them on"
-    monkeypatch.setattr(fleet_list, "SHOWN_LIMIT", 2)
+    monkeypatch.setattr(listing, "SHOWN_LIMIT", 2)
     inside = client.get(address("image-list"), {"repository": "shop/api"}, headers=headers).content.decode()
     assert words(inside).endswith("|More than 2 copies|")
 
@@ -185,7 +185,7 @@ def test_list_without_images_tells_why_and_what_to_do(client: Client, ada: User)
 def test_pages_of_the_list_tell_their_place(
     client: Client, ada: User, host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fleet_list, "PAGE_SIZE", 2)
+    monkeypatch.setattr(listing, "PAGE_SIZE", 2)
     for tag in range(5):
         copy_of(host, f"shop/api:{tag}")
     tells(words_of(client, "image-list", page=2), "5 copies", "3–4 Previous Next")

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from images import selection
+from images.fleet import selection
 from images.models import Container, Copy, Host, Pin, User
 from tests import factories
 from tests.images.telling.made import address, copy_of

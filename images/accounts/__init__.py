@@ -1,0 +1,1 @@
+"""Accounts at registries and of git: which one is used where, and keeping their secrets."""

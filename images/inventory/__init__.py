@@ -1,0 +1,1 @@
+"""From what engines tell to rows: full lists, events, contents, and who holds which layers."""

@@ -1,0 +1,1 @@
+"""People: their teams and rights, and signing in."""
