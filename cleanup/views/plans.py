@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from cleanup import access, listings, policies, prunes, runs
-from cleanup.filter_forms import PlanFilterForm
+from cleanup.forms.filters import PlanFilterForm
 from cleanup.models import Plan, PlanState
 from cleanup.unknowns import plan_unknowns
 from cleanup.views.dialogs import dialog

@@ -11,10 +11,10 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from django_htmx.http import HttpResponseClientRefresh
 
 from cleanup import access, listings, policies, presets
-from cleanup.filter_forms import PauseForm
-from cleanup.forms import PolicyForm
+from cleanup.forms.filters import PauseForm
+from cleanup.forms.policies import PolicyForm
+from cleanup.forms.rules import rule_form_new
 from cleanup.models import Policy
-from cleanup.rule_forms import rule_form_new
 from cleanup.views.dialogs import dialog
 from images.access import access_everywhere, can_anywhere, can_everywhere
 from images.errors import UserError

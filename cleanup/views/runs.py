@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from cleanup import access, listings, runs
-from cleanup.filter_forms import RunFilterForm, RunItemFilterForm
+from cleanup.forms.filters import RunFilterForm, RunItemFilterForm
 from cleanup.models import HostRun, Item, Run
 from cleanup.views.dialogs import dialog
 from cleanup.views.plans import refusal

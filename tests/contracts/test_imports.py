@@ -133,6 +133,7 @@ WEB = (
     "images.live.streams",
     "images.transfers.archive_stream",
     "cleanup.views",
+    "cleanup.forms",
 )
 
 

@@ -8,7 +8,7 @@ import pytest
 from django import forms
 from django.test import Client
 
-from cleanup import filter_forms
+from cleanup.forms import filters
 from images.forms.audit import AuditFilterForm
 from images.forms.fleet import FleetForm
 from images.forms.hosts import HostFilterForm
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
 FORMS: tuple[type[forms.Form], ...] = (
     AuditFilterForm, FleetForm, HostFilterForm, JobFilterForm, PinFilterForm,
-    filter_forms.PlanFilterForm, filter_forms.RunFilterForm, filter_forms.RunItemFilterForm,
+    filters.PlanFilterForm, filters.RunFilterForm, filters.RunItemFilterForm,
 )  # fmt: skip
 READ = re.compile(r"""request\.GET\.get(?:list)?\("(\w+)\"""")
 PARAMETERS = sorted(

@@ -1,4 +1,4 @@
-"""The forms of policies, the pause switch, and the filters of plans and runs."""
+"""The form of a policy."""
 
 from decimal import Decimal
 from functools import cached_property
@@ -13,8 +13,8 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from cleanup import policies, presets, wording
+from cleanup.forms.rules import RuleForm, rule_forms_of, rule_forms_posted
 from cleanup.models import Policy, PolicyRule
-from cleanup.rule_forms import RuleForm, rule_forms_of, rule_forms_posted
 from images import access
 from images.forms.base import NameField, RowsField, StyledForm
 from images.models import Host, HostGroup, Permission, User
