@@ -29,6 +29,7 @@ urlpatterns = [
     path("overview/space/", overview.overview_space, name="overview-space"),
     path("health/", overview.health, name="health"),
     path("images/", fleet.image_list, name="image-list"),
+    path("images/state/", fleet.image_list_state, name="image-list-state"),
     path("images/selection/", fleet.image_selection, name="image-selection"),
     path("images/export/<str:format>/", fleet.image_export, name="image-export"),
     path("images/remove/", removal.image_remove, name="image-remove"),

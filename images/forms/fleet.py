@@ -192,3 +192,9 @@ class FleetForm(StyledForm):
 def all_that_match(user: User, address: str) -> FleetQuery:
     """The query behind the list's address ("?q=acme&host=3"). Raises UserError filter_invalid."""
     return FleetForm(QueryDict(address.removeprefix("?")), user=user).strict_query()
+
+
+class ListMadeForm(StyledForm):
+    """What a list that is open says of itself."""
+
+    made_at = forms.DateTimeField()

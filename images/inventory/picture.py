@@ -250,7 +250,9 @@ def forget(host: Host) -> None:
     """Forgets every copy and container: another engine is behind the host now."""
     Container.objects.filter(host=host).delete()
     Copy.objects.filter(host=host).delete()
-    Host.objects.filter(pk=host.pk).update(inventory_digest="", image_count=0, container_count=0)
+    Host.objects.filter(pk=host.pk).update(
+        inventory_digest="", image_count=0, container_count=0, changed_at=timezone.now()
+    )
 
 
 def _finish(host: Host, started: datetime) -> None:
@@ -298,6 +300,7 @@ def recount(host: Host) -> None:
         shared_bytes=totals.shared,
         unused_bytes=totals.unused,
         is_estimate=host.store_kind in (StoreKind.CONTAINERD, StoreKind.PODMAN),
+        changed_at=timezone.now(),
     )
     publish(host)
 

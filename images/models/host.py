@@ -103,6 +103,7 @@ class Host(models.Model):
 
     # Inventory: how fresh the picture is, and sums over it.
     synced_at = models.DateTimeField(null=True)  # the last full list that was reconciled
+    changed_at = models.DateTimeField(null=True)  # when its rows changed last: a page made before is behind
     # Last use is known without a gap since then. None: a gap is open, or what happened before is not reconciled.
     use_known_since = models.DateTimeField(null=True)
     # What `use_known_since` was before the open gap: it comes back if the engine proves that nothing was missed.

@@ -14,7 +14,7 @@ from images.fleet import listing
 from images.fleet.query import FleetQuery
 from images.fleet.selection import Selection, selection_of
 from images.forms.base import row_numbers
-from images.forms.fleet import FleetForm, all_that_match
+from images.forms.fleet import FleetForm, ListMadeForm, all_that_match
 from images.models import Host, User
 from images.views.requests import SignedInRequest
 from images.views.streaming import streamed
@@ -23,9 +23,11 @@ from images.views.streaming import streamed
 @require_GET
 def image_list(request: SignedInRequest) -> HttpResponse:
     """The page; for htmx the list alone, or the copies of one group that is unfolded."""
+    made_at = timezone.now()
     form = FleetForm(request.GET, user=request.user)
     query = form.query()
-    context: dict[str, Any] = {"form": form, "query": query, "hosts": _pictures(request.user, query)}
+    context: dict[str, Any] = {"form": form, "query": query, "made_at": made_at.isoformat()}
+    context["hosts"] = _pictures(request.user, query)
     if query.by:
         context["groups"] = listing.fleet_groups(request.user, query)
     else:
@@ -39,9 +41,21 @@ def _fragment(request: SignedInRequest) -> str:
     return "#group_rows" if (request.htmx.target or "").startswith("group-") else "#fleet"
 
 
+@require_GET
+def image_list_state(request: SignedInRequest) -> HttpResponse:
+    """How fresh the pictures are, and which hosts have changed since the list of this address was made."""
+    query = FleetForm(request.GET, user=request.user).query()
+    made = ListMadeForm(request.GET)
+    made_at = made.cleaned_data["made_at"] if made.is_valid() else None
+    hosts = _pictures(request.user, query)
+    changed = [host for host in hosts if made_at and host.changed_at and host.changed_at > made_at]
+    context = {"hosts": hosts, "changed": changed, "made_at": request.GET.get("made_at", "")}
+    return render(request, "images/_list_state.html", context)
+
+
 def _pictures(user: User, query: FleetQuery) -> list[Host]:
     """The hosts whose pictures the list is made of, oldest picture first."""
-    hosts = Host.objects.visible_to(user).only("pk", "name", "state", "synced_at", "is_enabled")
+    hosts = Host.objects.visible_to(user).only("pk", "name", "state", "synced_at", "changed_at", "is_enabled")
     if query.host is not None:
         hosts = hosts.filter(pk=query.host)
     return sorted(hosts, key=lambda host: host.synced_at.timestamp() if host.synced_at else 0)

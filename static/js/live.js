@@ -4,6 +4,7 @@
 
 (() => {
   const REFRESH_MS = 1000;
+  const AGE_MS = 60_000;
   const UNITS = ["B", "kB", "MB", "GB", "TB", "PB"];
   const language = document.documentElement.lang || "en";
   const settings = () => document.body.dataset;
@@ -135,6 +136,8 @@
 
   document.addEventListener("DOMContentLoaded", () => subscribe());
   document.addEventListener("htmx:afterSettle", () => subscribe());
+  // Ages are the server's words. They grow old where nothing happens too, and more so when the stream is cut.
+  setInterval(() => document.querySelectorAll("[data-live-refresh]").forEach(refresh), AGE_MS);
   // A page that comes back from the browser's memory has missed what happened meanwhile.
   addEventListener("pageshow", (event) => {
     if (!event.persisted) return;

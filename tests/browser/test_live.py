@@ -1,12 +1,15 @@
 """Pages that change by themselves: one stream for the whole browser, however many tabs."""
 
+import re
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.utils import timezone
 
+from images.inventory import picture
 from images.live import progress
-from images.models import Job
+from images.models import Host, Job
 from tests import factories
 from tests.browser.plugin import LiveSite, sign_in
 
@@ -89,6 +92,33 @@ def test_stream_that_was_cut_comes_back_and_brings_what_was_missed(
     tell(job, state="succeeded")
     page.locator(".badge", has_text="Succeeded").wait_for()
     assert page.evaluate("window.sameDocument") is True
+
+
+def test_open_list_offers_what_has_changed_and_keeps_the_selection(page: "Page", job: Job) -> None:
+    old = factories.make_copy(job.host, "shop/api:1")
+    sign_in(page, "root")
+    page.goto("/images/")
+    page.locator(f"input[name=copy][value='{old.pk}']").check()
+    factories.make_copy(job.host, "shop/api:2")
+    picture.recount(job.host)
+    page.get_by_text("ci-1 has changed since.").wait_for()
+    assert page.locator("input[name=copy]").count() == 1  # nothing moves under the mouse
+    page.get_by_role("link", name="Show it as it is now").click()
+    page.locator("#fleet").get_by_text("shop/api:2").wait_for()
+    assert page.get_by_text("has changed since.").count() == 0
+    assert page.locator(f"input[name=copy][value='{old.pk}']").is_checked()
+
+
+def test_ages_grow_while_nothing_happens(page: "Page", job: Job) -> None:
+    Host.objects.update(state="online", synced_at=timezone.now())
+    page.clock.install()
+    sign_in(page, "root")
+    page.goto("/images/")
+    page.locator(".pictures summary", has_text=re.compile("seen (now|[0-9]+ s ago)")).wait_for()
+    Host.objects.update(synced_at=timezone.now() - timedelta(hours=7))
+    page.clock.fast_forward(61_000)
+    page.clock.run_for(2_000)
+    page.locator(".pictures summary", has_text="seen 7 h ago").wait_for()
 
 
 def test_stream_that_a_proxy_refused_is_opened_again(

@@ -53,6 +53,7 @@ BASELINE: dict[str, tuple[int, int | None]] = {
     "images:image-list?by=image": (10, 11),
     "images:image-list?by=repository": (8, 9),
     "images:image-list?registry=docker.io&repository=acme/api": (17, 18),
+    "images:image-list-state": (5, 6),
     "images:image-export?csv": (6, 7),
     "images:image-export?json": (6, 7),
     "images:image-export?txt": (5, 6),

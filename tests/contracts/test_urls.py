@@ -74,6 +74,7 @@ TABLE: dict[str, Address] = {
     "images:overview-jobs": Address("GET"),
     "images:overview-space": Address("GET"),
     "images:image-list": Address("GET"),
+    "images:image-list-state": Address("GET"),
     "images:image-selection": Address("POST", data=(("copies", "copy"),)),
     "images:image-export": Address("GET", arguments=(("format", "csv"),)),
     "images:image-remove": Address("GET POST", P.REMOVE, data=(("copies", "copy"),), stranger="forbidden"),

@@ -56,6 +56,24 @@ def test_unchanged_host_is_two_lists_and_nothing_else(host: Host, api: RecordedA
     assert used > before
 
 
+def test_it_is_noted_when_a_host_changed_and_not_when_it_was_looked_at(host: Host, api: RecordedApi) -> None:
+    def changed_at() -> Any:
+        return Host.objects.get(pk=host.pk).changed_at
+
+    api.add(1, "app:1")
+    sync(host, api)
+    first = changed_at()
+    assert first is not None
+    assert sync(host, api).is_unchanged
+    assert changed_at() == first
+    api.run("web", Copy.objects.get().engine_id)
+    sync(host, api)
+    second = changed_at()
+    assert second > first
+    picture.forget(host)
+    assert changed_at() > second
+
+
 def test_what_belongs_to_the_host_is_not_stored_with_the_content(host: Host, api: RecordedApi) -> None:
     api.add(1, "app:1", parent="sha256:1", GraphDriver={"Data": {"UpperDir": "/srv/one"}})
     sync(host, api)

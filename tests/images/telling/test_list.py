@@ -140,6 +140,32 @@ def test_pictures_tell_how_fresh_the_list_is(client: Client, ada: User, api: Cop
     tells(words_of(client, "image-list", host=vault.pk), "vault has not been seen yet")
 
 
+def test_open_list_tells_which_hosts_have_changed_since(
+    client: Client, ada: User, api: Copy, vault: Host
+) -> None:
+    page = page_of(client, "image-list", q="shop", page=1)
+    state = f'hx-get="{address("image-list-state")}?q=shop&amp;page=1&amp;made_at=2026-06-01T12%3A00%3A00%2B00%3A00"'
+    tells(page, f'data-live="inventory hosts" data-live-refresh {state}')
+    made = {"q": "shop", "page": 1, "made_at": NOW.isoformat()}
+    Host.objects.update(changed_at=NOW)
+    assert "changed" not in words_of(client, "image-list-state", **made)
+    Host.objects.filter(pk=vault.pk).update(changed_at=NOW + timedelta(seconds=1))
+    tells(
+        words_of(client, "image-list-state", **made),
+        "vault has changed since. Show it as it is now 2 hosts, ",
+    )
+    assert ways_of(client, "image-list-state", **made)["Show it as it is now"] == (
+        f"{address('image-list')}?q=shop&page=1"
+    )
+    tells(page_of(client, "image-list-state", **made), state)
+    assert "changed" not in words_of(client, "image-list-state", host=api.host_id, **made)
+    Host.objects.update(changed_at=NOW + timedelta(seconds=1))
+    tells(words_of(client, "image-list-state", **made), "2 hosts have changed since.")
+    assert "changed" not in words_of(client, "image-list-state", made_at="yesterday")
+    signed_in(client, "viewer", api.host.groups.get())
+    tells(words_of(client, "image-list-state", **made), "runner has changed since.")
+
+
 def test_page_offers_what_one_may_do(client: Client, ada: User, api: Copy) -> None:
     ways = ways_of(client, "image-list", q="shop", page=1)
     assert {
