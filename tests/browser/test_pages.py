@@ -34,6 +34,7 @@ NO_PAGES = {
     "images:job-log", "images:image-history", "images:image-newer", "images:job-notices",
     "cleanup:rule-form", "cleanup:schedule-explain", "cleanup:run-host", "cleanup:host-runs",
     "cleanup:overview-fragment",
+    "images:image-list-state",
 }  # fmt: skip
 PAGES = [name for name, address in TABLE.items() if "GET" in address.methods and name not in NO_PAGES]
 PARTS = 3  # so that several processes share the longest test
