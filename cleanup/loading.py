@@ -10,7 +10,6 @@ from django.db.models import Q
 from cleanup.facts import CopyFacts, HostFacts, Values
 from images.inventory.holdings import host_holdings
 from images.models import Container, Copy, Host, HostState, Image, Job, JobItem, Pin, Reference
-from images.models.job import OPEN_STATES
 
 FRESH = timedelta(minutes=30)  # three syncs may fail; then what is in use is not known any more
 # Jobs that need no image to stay.
@@ -116,8 +115,8 @@ def active_pins(host: Host, now: datetime) -> dict[int, Values]:
 
 
 def wanted_by(host: Host) -> dict[str, Values]:
-    """Names and engine IDs that queued and running jobs of the host speak of, with the job."""
-    jobs = Job.objects.filter(host=host, state__in=OPEN_STATES).exclude(kind__in=INDIFFERENT_KINDS)
+    """Names and engine IDs that queued and running jobs speak of, with the job; of copies from here as well."""
+    jobs = Job.objects.at(host.pk).open().exclude(kind__in=INDIFFERENT_KINDS)
     found: dict[str, Values] = {}
     for pk, kind, parameters in jobs.values_list("pk", "kind", "parameters"):
         found |= {name: {"job": pk, "kind": kind} for name in _texts(parameters)}

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from cleanup.models import HostRun, Item, Plan, RunState, Survivor
 from cleanup.runs import host_run_restate
+from images.claims import claimed
 from images.engine.client import Connection, EngineCut, open_engine
 from images.engine.remove import put_back
 from images.errors import UserError
@@ -82,12 +83,16 @@ def _references(host: Host, items: Iterable[Item]) -> dict[str, set[str]]:
 
 def references_restore(host_id: int) -> None:
     """Gives items of unknown outcome that are still there the references back that a run had taken."""
-    host = Host.objects.filter(pk=host_id, state=HostState.ONLINE).first()
-    unknown = Item.objects.filter(host_plan__host=host_id, state=ItemState.UNKNOWN).select_related(
-        "host_plan"
-    )
+    with claimed(f"restore host {host_id}", RESTORE_SECONDS + 60) as is_mine:
+        host = Host.objects.filter(pk=host_id, state=HostState.ONLINE, is_enabled=True).first()
+        if host is not None and is_mine:
+            _restore(host)
+
+
+def _restore(host: Host) -> None:
+    unknown = Item.objects.filter(host_plan__host=host, state=ItemState.UNKNOWN).select_related("host_plan")
     items = [item for item in unknown if item.journal]
-    if host is None or not items:
+    if not items:
         return
     with (
         contextlib.suppress(UserError, EngineCut),

@@ -131,7 +131,6 @@ REASONS: dict[str, Text] = {
     "base": _("%(child)s is built on it and stays."),
     "base_kept": _("Its untagged parent %(parent)s must stay and would go along."),
     "use_unknown": _USE_UNKNOWN,
-    "used_since_plan": _("A container used it after the plan was made."),
     "slow_pattern": _("The pattern %(pattern)s took too long, so it stays."),
     "not_selected": _("No delete rule selects it."),
 }
@@ -227,7 +226,7 @@ def reason_label(code: str) -> str:
 
 
 def outcome(code: str, values: Mapping[str, Any]) -> str:
-    """Why an item was skipped or failed: a guard's sentence or one of errors.py."""
+    """Why an item was skipped or failed: a guard's sentence or one of images/problems."""
     return reason(code, values) if code else ""
 
 

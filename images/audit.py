@@ -62,7 +62,6 @@ ACTIONS: dict[str, Text] = {
     "git_account.remove": _("Remove a git account"),
     "pin.add": _("Pin an image"),
     "pin.remove": _("Take a pin away"),
-    "job.remove": _("Remove images"),
     "image.reveal": _("Show hidden values of an image"),
     "image.force": _("Remove images by force"),
     "job.cancel": _("Cancel a job"),

@@ -5,7 +5,7 @@ wrote into its labels. A name that has no project gets those that are in use at 
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from images import access
 from images.models import Copy, Permission, Reference, Registry, User
@@ -22,10 +22,12 @@ def suggestions(user: User, copy: Copy) -> tuple[str, ...]:
     """At most a dozen, the likeliest first; none of them a name that the copy has."""
     own = set(copy.references.values_list("name", flat=True))
     sources = list(_sources(user, copy))
+    is_one_without = any("/" not in path for path, _ in sources)
     found: dict[str, None] = {}
     for prefix in Registry.objects.order_by("prefix").values_list("prefix", flat=True):
+        projects = _projects(user, prefix) if is_one_without and "/" not in prefix else []
         for path, version in sources:
-            for name in _below(user, prefix, path):
+            for name in _below(prefix, path, projects):
                 found[f"{name}:{version}".removeprefix("docker.io/")] = None
     return tuple(name for name in found if name not in own and _is_valid(name))[:MOST_SUGGESTIONS]
 
@@ -56,14 +58,14 @@ def _path(name: str) -> str:
         return ""
 
 
-def _below(user: User, prefix: str, path: str) -> list[str]:
+def _below(prefix: str, path: str, projects: Sequence[str]) -> list[str]:
     """ "shop/api" below "ghcr.io/acme" is "ghcr.io/acme/api": a prefix with a path stands for the project."""
     service = path.rpartition("/")[2]
     if "/" in prefix:
         return [f"{prefix}/{service}"]
     if "/" in path:
         return [f"{prefix}/{path}"]
-    return [f"{prefix}/{project}/{service}" for project in _projects(user, prefix)] or [f"{prefix}/{path}"]
+    return [f"{prefix}/{project}/{service}" for project in projects] or [f"{prefix}/{path}"]
 
 
 def _projects(user: User, registry: str) -> list[str]:

@@ -5,7 +5,6 @@ came from a registry: an image that was built here is no registry's business.
 """
 
 import logging
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -19,6 +18,7 @@ from django.utils import timezone
 
 from images.accounts.prefixes import host_of, longest
 from images.accounts.registries import login_of, outcome_write, spellings
+from images.claims import claimed
 from images.engine.registry_api import WHOLE_REGISTRY, RegistryApi, open_registry
 from images.errors import UserError
 from images.jobs.life import wake
@@ -33,6 +33,7 @@ NEVER = datetime(1971, 1, 1, tzinfo=UTC)
 WISHED = datetime(1970, 1, 1, tzinfo=UTC)
 """A person waits for the answer: due first of all."""
 TAGS_PER_ROUND = 20
+ROUND_SECONDS = 600.0  # longer than a round of slow answers
 PAUSE_SECONDS = 0.1  # between two questions: a registry should not notice
 REST_AFTER_FAILURE = timedelta(hours=1)
 GATHER_EVERY_SECONDS = 300.0  # reads the tagged references of the whole fleet: a second for 200,000
@@ -224,23 +225,12 @@ def _due(registry: Registry, others: Iterable[Registry], now: datetime) -> Query
     return rows.order_by("checked_at", "name")
 
 
-_asking: set[int] = set()
-_asking_lock = threading.Lock()
-
-
 def registry_ask(registry_id: int) -> None:
-    """Asks a registry for the next few tags; one round at a time in each process."""
-    with _asking_lock:
-        if registry_id in _asking:
-            return
-        _asking.add(registry_id)
-    try:
+    """Asks a registry for the next few tags; one round at a time."""
+    with claimed(f"registry ask {registry_id}", ROUND_SECONDS) as is_mine:
         registry = Registry.objects.filter(pk=registry_id).first()
-        if registry is not None:
+        if registry is not None and is_mine:
             _round(registry)
-    finally:
-        with _asking_lock:
-            _asking.discard(registry_id)
 
 
 def _round(registry: Registry) -> None:
@@ -260,6 +250,10 @@ def _round(registry: Registry) -> None:
     except UserError as error:
         logger.warning("%s could not be asked for tags: %s", registry, error.code)
         problem = error
+    except Exception as error:
+        # The account rests then, as after any failure, instead of being asked again at once.
+        logger.exception("%s could not be asked for tags", registry)
+        problem = UserError("unexpected", raw=type(error).__name__)
     behind_write([tag.name for tag in due])
     outcome_write(registry, problem, limit)
     progress.publish("remote-tags", host_id=None)

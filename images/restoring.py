@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from django.db.models import Exists, OuterRef
 from docker.errors import APIError
 
+from images.claims import claimed
 from images.engine.client import Connection, EngineCut, open_engine
 from images.engine.remove import put_back
 from images.errors import UserError
@@ -20,6 +21,7 @@ from images.models import HostState, ItemState, Job, JobItem
 
 OWED_FOR = timedelta(days=1)  # a host that stays away longer is looked after by a person
 DEADLINE_SECONDS = 120.0
+CLAIM_SECONDS = DEADLINE_SECONDS + 60
 TAKEN = "taken"  # the key in an item's error_values
 
 
@@ -36,19 +38,21 @@ def jobs_owing(now: datetime) -> int:
         job=OuterRef("pk"), state__in=(ItemState.RUNNING, ItemState.UNKNOWN), error_values__has_key=TAKEN
     )
     jobs = Job.objects.ended().filter(Exists(owed), kind="remove", ended_at__gt=now - OWED_FOR)
-    online = jobs.filter(host__state=HostState.ONLINE).values_list("pk", flat=True)
+    online = jobs.filter(host__state=HostState.ONLINE, host__is_enabled=True).values_list("pk", flat=True)
     return sum(wake("images.tasks.restore_references", pk, queue="quick") for pk in online[:50])
 
 
 def references_restore(job_id: int) -> None:
     """Does nothing where nothing is owed; a host that does not answer is tried again by the next tick."""
-    job = Job.objects.ended().filter(pk=job_id).select_related("host").first()
-    if job is None:
-        return
-    items = [item for item in job.items.exclude(state=ItemState.PENDING) if TAKEN in item.error_values]
-    items = [item for item in items if item.state in (ItemState.RUNNING, ItemState.UNKNOWN)]
-    with contextlib.suppress(UserError, EngineCut, APIError):
-        _restore(job, items)
+    with claimed(f"restore job {job_id}", CLAIM_SECONDS) as is_mine:
+        jobs = Job.objects.ended().filter(pk=job_id, host__is_enabled=True).select_related("host")
+        job = jobs.first() if is_mine else None
+        if job is None:
+            return
+        items = [item for item in job.items.exclude(state=ItemState.PENDING) if TAKEN in item.error_values]
+        items = [item for item in items if item.state in (ItemState.RUNNING, ItemState.UNKNOWN)]
+        with contextlib.suppress(UserError, EngineCut, APIError):
+            _restore(job, items)
 
 
 def _restore(job: Job, items: list[JobItem]) -> None:

@@ -6,10 +6,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from celery import shared_task
-from django.db.models import Q
 from django.utils import timezone
 
-from images import forgetting, remote_tags, restoring
+from images import claims, forgetting, remote_tags, restoring
 from images.accounts import registries
 from images.background import in_background
 from images.hosts import checks, freshness, last_use
@@ -41,28 +40,27 @@ def carry_out(job_id: int, **_: Any) -> None:
 
 @shared_task
 def sync_host(host_id: int, **_: Any) -> None:
-    freshness.host_sync_soon(host_id)
+    """In a thread of its own, as all that waits for engines, registries or git: what hangs holds up no other task."""
+    in_background(freshness.host_sync, host_id)
 
 
 @shared_task
 def check_address(check_id: int, **_: Any) -> None:
-    checks.address_check_soon(check_id)
+    in_background(checks.address_check_carry_out, check_id)
 
 
 @shared_task
 def fetch_repository(upload_id: str, **_: Any) -> None:
-    git_looks.git_look_soon(upload_id)
+    in_background(git_looks.git_look_carry_out, upload_id)
 
 
 @shared_task
 def try_registry(registry_id: int, **_: Any) -> None:
-    """In a thread of its own: a registry that hangs holds up no other task."""
     in_background(registries.registry_try_carry_out, registry_id)
 
 
 @shared_task
 def ask_registry(registry_id: int, **_: Any) -> None:
-    """Likewise: what the next few tags point at."""
     in_background(remote_tags.registry_ask, registry_id)
 
 
@@ -86,6 +84,7 @@ on_tick(life.jobs_reap)
 on_tick(life.jobs_redispatch)
 on_tick(life.secrets_forget)
 on_tick(last_use.watches_lapse)
+on_tick(checks.checks_again)
 on_tick(checks.checks_forget)
 on_tick(forgetting.jobs_forget)
 on_tick(forgetting.entries_forget)
@@ -93,14 +92,15 @@ on_tick(forgetting.images_forget)
 on_tick(restoring.jobs_owing)
 on_tick(registries.registries_retry)
 on_tick(remote_tags.tags_ask_due)
+on_tick(git_looks.looks_again)
 on_tick(uploads.uploads_forget)
+on_tick(claims.claims_forget)
 
 
 @on_tick
 def sync_due_hosts(now: datetime) -> int:
     """Wakes a sync for every host whose picture is old and which is not waiting out a failure."""
-    ready = Q(next_attempt_at=None) | Q(next_attempt_at__lte=now)
-    due = Host.objects.due_for_sync(now, every=SYNC_EVERY).filter(ready)
+    due = Host.objects.due_for_sync(now, every=SYNC_EVERY)
     return sum(
         life.wake("images.tasks.sync_host", pk, queue="quick") for pk in due.values_list("pk", flat=True)
     )

@@ -13,6 +13,7 @@ from cleanup.models import HostPlan, HostRun, Item, Policy, PolicyRule, Run, Run
 from images import access
 from images.models import ItemState, Permission
 from images.templatetags.drydock import duration
+from images.templatetags.jobs import ITEM_LOOKS
 
 register = template.Library()
 
@@ -26,16 +27,6 @@ _RUN_LOOKS = {
     RunState.CANCELLED: "muted",
     RunState.EXPIRED: "muted",
 }
-_ITEM_LOOKS = {
-    ItemState.PENDING: "muted",
-    ItemState.RUNNING: "info",
-    ItemState.REMOVED: "good",
-    ItemState.UNTAGGED: "warning",
-    ItemState.GONE: "good",
-    ItemState.SKIPPED: "warning",
-    ItemState.FAILED: "danger",
-    ItemState.UNKNOWN: "warning",
-}
 
 
 @register.filter
@@ -47,7 +38,7 @@ def run_badge(run: Run | HostRun) -> SafeString:
 @register.filter
 def item_badge(state: str) -> SafeString:
     known = ItemState(state)
-    return format_html('<span class="badge is-{}">{}</span>', _ITEM_LOOKS[known], known.label)
+    return format_html('<span class="badge is-{}">{}</span>', ITEM_LOOKS[known], known.label)
 
 
 @register.filter

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from images import audit
 from images.accounts.prefixes import account_save, fitting, host_of
+from images.claims import claimed
 from images.engine.registry_api import RateLimit, RegistryLogin, open_registry
 from images.engine.transfer import Credentials
 from images.errors import UserError
@@ -19,6 +20,7 @@ from images.references import parse
 
 logger = logging.getLogger(__name__)
 
+TRY_SECONDS = 120.0  # longer than the slowest way to be told
 _HUB_SERVER = "https://index.docker.io/v1/"  # what engines call Docker Hub when they sign in
 
 
@@ -133,9 +135,13 @@ def registries_retry(now: datetime) -> int:
 
 def registry_try_carry_out(registry_id: int) -> None:
     """Signs in and writes what came of it, unless the account was changed meanwhile."""
-    registry = Registry.objects.filter(pk=registry_id, checked_at=None).first()
-    if registry is None:
-        return
+    with claimed(f"registry try {registry_id}", TRY_SECONDS) as is_mine:
+        registry = Registry.objects.filter(pk=registry_id, checked_at=None).first()
+        if registry is not None and is_mine:
+            _try(registry)
+
+
+def _try(registry: Registry) -> None:
     problem: UserError | None = None
     limit: RateLimit | None = None
     try:
@@ -146,6 +152,10 @@ def registry_try_carry_out(registry_id: int) -> None:
                 limit = api.rate_limit
     except UserError as error:
         problem = error
+    except Exception as error:
+        # An outcome there must be, or it would be tried for ever.
+        logger.exception("The try of %s failed", registry)
+        problem = UserError("unexpected", raw=type(error).__name__)
     outcome_write(registry, problem, limit)
 
 

@@ -89,7 +89,7 @@ def carry_out(context: JobContext) -> dict[str, Any]:
     """Copies what the target does not have; what it has only gets the names that it lacks."""
     parameters, target, host = context.job.parameters, context.engine, context.host
     source_host = Host.objects.filter(pk=parameters["source"]).first()
-    if source_host is None:
+    if source_host is None or not source_host.is_enabled:
         raise UserError("copy_no_source")
     moving = Moving(context, "comparing", parameters["about_bytes"], is_about=True)
     before = held_names(target)
@@ -212,7 +212,7 @@ def _said_of_whom(source: Host, target: Host) -> Iterator[None]:
 def copy_again(by: User, job: Job) -> Job:
     """Copies once more. Raises UserError copy_no_source when the person may not take content off the source."""
     source = Host.objects.filter(pk=job.parameters.get("source")).first()
-    if source is None or not access.can(by, Permission.PUSH, source):
+    if source is None or not source.is_enabled or not access.can(by, Permission.PUSH, source):
         raise UserError("copy_no_source")
     return job_start(
         kind="copy",

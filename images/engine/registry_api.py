@@ -4,6 +4,7 @@ The registry's v2 protocol with its two ways to sign in: a password with each re
 server gives for the password. Digests are asked for by HEAD, which registries do not count as pulls.
 """
 
+import base64
 import contextlib
 import json
 import re
@@ -180,15 +181,19 @@ class RegistryApi:
             return f"Bearer {self._token(dict(_PARAMETER.findall(rest)), scope)}"
         if not self.login.username:
             raise UserError("registry_needs_account", registry=self.login.host, raw=_text(response))
-        return requests.auth._basic_auth_str(self.login.username, self.login.password)
+        return f"Basic {base64.b64encode(b':'.join(self._account())).decode()}"
+
+    def _account(self) -> tuple[bytes, bytes]:
+        """In UTF-8 (RFC 7617, section 2.1); requests would take text for Latin-1."""
+        return self.login.username.encode(), self.login.password.encode()
 
     def _token(self, challenge: Mapping[str, str], scope: str) -> str:
         realm, login = challenge.get("realm", ""), self.login
-        if urlsplit(realm).scheme not in (("http", "https") if login.use_http else ("https",)):
+        if _scheme(realm) not in (("http", "https") if login.use_http else ("https",)):
             # A password that was given for TLS does not travel without.
             raise UserError("registry_not_one", registry=login.host, raw=f"WWW-Authenticate realm: {realm}")
         wanted = {"service": challenge.get("service"), "scope": scope or challenge.get("scope")}
-        auth = HTTPBasicAuth(login.username, login.password) if login.username else None
+        auth = HTTPBasicAuth(*self._account()) if login.username else None
         parameters = {key: value for key, value in wanted.items() if value}
         response = self._send("GET", realm, params=parameters, auth=auth)
         if response.status_code in (400, 401, 403):
@@ -229,6 +234,13 @@ class RegistryApi:
             yield
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise fault(error, self.login.host) from error
+
+
+def _scheme(url: str) -> str:
+    try:
+        return urlsplit(url).scheme
+    except ValueError:
+        return ""
 
 
 def fault(error: BaseException, registry: str) -> UserError:

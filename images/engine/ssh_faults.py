@@ -1,4 +1,4 @@
-"""What OpenSSH's client says, as a problem of errors.py. Its words were the same from OpenSSH 7 to 9."""
+"""What OpenSSH's client says, as one of images/problems. Its words were the same from OpenSSH 7 to 9."""
 
 import re
 from collections.abc import Sequence

@@ -113,8 +113,8 @@ def _sharing(user: User, image: Image, layer_ids: list[int]) -> dict[int, tuple[
     }
 
 
-def configuration(image: Image, *, reveal: bool) -> list[tuple[str, list[str], bool]]:
-    """Label, lines and whether they are code, of all that the image's builder set."""
+def configuration(image: Image, *, reveal: bool) -> list[tuple[str, list[str]]]:
+    """Label and lines of all that the image's builder set."""
     config = image.config if reveal else masked(image.config)
     health = config.get("Healthcheck") or {}
     parts = [
@@ -129,7 +129,7 @@ def configuration(image: Image, *, reveal: bool) -> list[tuple[str, list[str], b
         (_("Stop signal"), _line(config.get("StopSignal"))),
         (_("Labels"), [f"{key}={value}" for key, value in sorted((config.get("Labels") or {}).items())]),
     ]
-    return [(label, lines, True) for label, lines in parts if lines]
+    return [(label, lines) for label, lines in parts if lines]
 
 
 def _command(words: Any) -> list[str]:

@@ -2,10 +2,12 @@
 
 import unicodedata
 from collections.abc import Iterable
+from datetime import date
 from typing import Any, ClassVar
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.utils.translation import gettext_lazy as _
 
 ROW_DIGITS = 18  # one fewer than the largest number a database can hold: nobody has so many rows
@@ -63,6 +65,17 @@ class NameField(forms.CharField):
         kwargs.setdefault("label", _("Name"))
         kwargs.setdefault("max_length", 100)
         super().__init__(**kwargs)
+
+
+def day_field(label: Any, *, help_text: Any = "") -> forms.DateField:
+    """A day that may be left out. Those at the ends of the calendar can not be told in every time zone."""
+    return forms.DateField(
+        label=label,
+        required=False,
+        help_text=help_text,
+        widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
+        validators=[MinValueValidator(date(1970, 1, 1)), MaxValueValidator(date(2999, 12, 31))],
+    )
 
 
 class SearchField(forms.CharField):

@@ -4,6 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from django import forms
 from django.core.exceptions import PermissionDenied, ValidationError
@@ -158,13 +159,17 @@ class ConnectionForm(ssh.SshFields, StyledForm):
         if not text:
             return None
         try:
-            return x509.load_pem_x509_certificates(text.encode())[0]
+            certificate = x509.load_pem_x509_certificates(text.encode())[0]
+            certificate.public_key()  # raises as well
+            return certificate
+        except UnsupportedAlgorithm:
+            self.add_error(name, _UNSUPPORTED)
         except ValueError:
             self.add_error(
                 name,
                 _("This is not a certificate in PEM form: it begins with “-----BEGIN CERTIFICATE-----”."),
             )
-            return None
+        return None
 
     def _key(self) -> Any:
         text = self.cleaned_data["tls_key"]
@@ -179,9 +184,12 @@ class ConnectionForm(ssh.SshFields, StyledForm):
             )
         except ValueError:
             self.add_error("tls_key", _("This is not a private key in PEM form."))
+        except UnsupportedAlgorithm:
+            self.add_error("tls_key", _UNSUPPORTED)
         return None
 
 
+_UNSUPPORTED = _("This kind of key is not supported. Use RSA, Ed25519, or a curve of NIST such as P-256.")
 _NOT_A_SOCKET = _("Write the path of the engine's socket, such as /var/run/docker.sock.")
 _NOT_AN_ADDRESS = _("Write a name or an IP address and maybe a port, such as docker.example.org:2376.")
 

@@ -9,7 +9,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from images import access, pins
-from images.forms.base import SearchField, StyledForm
+from images.forms.base import SearchField, StyledForm, day_field
 from images.models import Host, Image, Permission, Pin, User
 
 EVERYWHERE = "all"
@@ -25,11 +25,8 @@ class PinForm(StyledForm):
         widget=forms.Textarea(attrs={"rows": 2}),
         help_text=_("Whoever wonders later why this image stays reads this."),
     )
-    until = forms.DateField(
-        label=_("Until"),
-        required=False,
-        widget=forms.DateInput(attrs={"type": "date"}),
-        help_text=_("The last day on which the pin holds. Empty: until somebody removes it."),
+    until = day_field(
+        _("Until"), help_text=_("The last day on which the pin holds. Empty: until somebody removes it.")
     )
 
     def __init__(self, *args: Any, user: User, image: Image, **kwargs: Any) -> None:

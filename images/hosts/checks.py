@@ -9,7 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 from docker.errors import APIError
 
-from images.background import in_background
+from images.claims import claimed
 from images.engine import read, ssh
 from images.engine.client import Connection, open_engine
 from images.errors import UserError
@@ -19,6 +19,8 @@ from images.models import CheckState, HostCheck, User
 
 logger = logging.getLogger(__name__)
 
+CLAIM_SECONDS = 60.0  # longer than a check takes
+ASKED_FOR = timedelta(minutes=10)
 CHECKS_KEPT = timedelta(days=1)
 
 
@@ -39,15 +41,15 @@ def address_check_start(*, by: User | None, connection: Connection) -> HostCheck
     return check
 
 
-def address_check_soon(check_id: int) -> None:
-    in_background(address_check_carry_out, check_id)
-
-
 def address_check_carry_out(check_id: int) -> None:
     """Tries the address of a waiting check and writes what came of it; the key is forgotten then."""
-    check = HostCheck.objects.filter(pk=check_id, state=CheckState.WAITING).first()
-    if check is None:
-        return
+    with claimed(f"check {check_id}", CLAIM_SECONDS) as is_mine:
+        check = HostCheck.objects.filter(pk=check_id, state=CheckState.WAITING).first()
+        if check is not None and is_mine:
+            _carry_out(check)
+
+
+def _carry_out(check: HostCheck) -> None:
     tls = (check.use_tls, check.tls_ca, check.tls_certificate, check.tls_key)
     wanted = Connection(check.address, *tls, check.ssh_key, check.ssh_host_key)
     try:
@@ -83,6 +85,14 @@ def _met(check: HostCheck, wanted: Connection) -> Connection:
     if check.ssh_host_key:
         ssh.check_same(check.address, check.ssh_host_key, found)
     return replace(wanted, ssh_host_key=check.result["ssh_host_key"])
+
+
+def checks_again(now: datetime) -> int:
+    """Wakes a worker again for checks whose message was lost, or whose worker died, while somebody may wait."""
+    asked = HostCheck.objects.filter(state=CheckState.WAITING, created_at__gt=now - ASKED_FOR)
+    return sum(
+        wake("images.tasks.check_address", pk, queue="quick") for pk in asked.values_list("pk", flat=True)
+    )
 
 
 def checks_forget(now: datetime) -> int:

@@ -16,7 +16,6 @@ from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from images.background import in_background
 from images.engine import read
 from images.engine.client import Connection, Engine, EngineCut, open_engine
 from images.engine.snapshots import EngineInfo
@@ -85,11 +84,6 @@ def _without_connection() -> Iterator[None]:
     if not connection.in_atomic_block:
         connection.close()
     yield
-
-
-def host_sync_soon(host_id: int) -> None:
-    """The same in a thread of its own: a worker must not be held up by an engine that hangs."""
-    in_background(host_sync, host_id)
 
 
 def picture_take(

@@ -41,10 +41,6 @@ def events_apply(host: Host, events: Sequence[EngineEvent], engine: Engine) -> b
     return all(gone & set(_names(event.attributes.get("image", ""))) for event in lost)
 
 
-def apply_event(host: Host, event: EngineEvent, engine: Engine) -> bool:
-    return events_apply(host, [event], engine)
-
-
 # Docker makes up two words where a container is given no name.
 _MADE_UP_NAME = re.compile(r"[a-z]+_[a-z]+\d?")
 

@@ -333,13 +333,6 @@ def touched(host: Host) -> bool:
     return uses_changed
 
 
-def copy_refresh(host: Host, engine_id: str, engine: Engine) -> Copy | None:
-    """Looks at one image again; None when it is gone."""
-    images_refresh(host, [engine_id], engine)
-    recount(host)
-    return Copy.objects.filter(host=host, engine_id=engine_id).first()
-
-
 def images_refresh(
     host: Host,
     names: Iterable[str],

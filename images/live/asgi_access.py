@@ -1,6 +1,7 @@
 """For raw ASGI endpoints: who asks, by the same checks that Django makes. Reads the database; call from a thread."""
 
 import io
+from collections.abc import Mapping
 from contextlib import closing
 from importlib import import_module
 from typing import Any
@@ -11,6 +12,7 @@ from django.core.exceptions import BadRequest, SuspiciousOperation
 from django.core.handlers.asgi import ASGIRequest
 from django.db import close_old_connections
 from django.http import HttpRequest, HttpResponse
+from django.http.cookie import parse_cookie
 from django.middleware.csrf import CsrfViewMiddleware
 
 from images.models import User
@@ -47,6 +49,11 @@ def person_of(request: HttpRequest, session_key: str) -> User | None:
     request.session = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
     user = get_user(request) if session_key else None
     return user if isinstance(user, User) and user.is_active else None
+
+
+def session_key(headers: Mapping[bytes, bytes]) -> str:
+    """Read as Django does: http.cookies gives nothing at all when one cookie of somebody else's is malformed."""
+    return parse_cookie(headers.get(b"cookie", b"").decode("latin-1")).get(settings.SESSION_COOKIE_NAME, "")
 
 
 def _signed_in(request: ASGIRequest) -> User:

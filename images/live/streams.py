@@ -15,7 +15,6 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
-from http.cookies import CookieError, SimpleCookie
 from typing import Any, TypeVar
 from urllib.parse import parse_qs
 
@@ -24,6 +23,7 @@ import redis.asyncio
 from django.conf import settings
 
 from images.live import progress
+from images.live.asgi_access import session_key
 from images.live.stream_access import Listener, allowed_topics, listener_of, listeners_again
 
 Message = MutableMapping[str, Any]
@@ -298,15 +298,6 @@ async def _in_thread(function: Callable[[A], R], argument: A) -> R:
     return await asyncio.get_running_loop().run_in_executor(_database, function, argument)
 
 
-def _session_key(headers: dict[bytes, bytes]) -> str:
-    try:
-        cookies = SimpleCookie(headers.get(b"cookie", b"").decode("latin-1"))
-    except CookieError:
-        return ""
-    cookie = cookies.get(settings.SESSION_COOKIE_NAME)
-    return cookie.value if cookie else ""
-
-
 def _topics(query: dict[str, list[str]]) -> frozenset[str]:
     words = " ".join(query.get("topics", [])).split()
     return frozenset(word[:100] for word in words[:MOST_TOPICS])
@@ -326,7 +317,7 @@ async def events(scope: Message, receive: Receive, send: Send) -> None:
     if scope["method"] != "GET":
         await _refuse(send, 405)
         return
-    key = _session_key(headers)
+    key = session_key(headers)
     listener = await _in_thread(listener_of, key) if key else None
     if listener is None:
         await _refuse(send, 401)

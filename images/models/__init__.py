@@ -1,6 +1,7 @@
 """Everything images/ stores."""
 
 from images.models.audit import AuditEntry
+from images.models.claim import Claim
 from images.models.git_account import GitAccount
 from images.models.host import CheckState, Host, HostCheck, HostGroup, HostState, StoreKind
 from images.models.image import Container, Copy, Image, ImageLayer, Layer, Pin, Reference
@@ -13,6 +14,7 @@ from images.models.upload import Upload, UploadState
 __all__ = [
     "AuditEntry",
     "CheckState",
+    "Claim",
     "Container",
     "Copy",
     "GitAccount",

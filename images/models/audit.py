@@ -34,7 +34,7 @@ class AuditEntry(models.Model):
     actor_name = models.CharField(
         max_length=150
     )  # stays readable after the person is gone; "" = Drydock itself
-    action = models.CharField(max_length=50, db_index=True)  # "host.add", "job.remove", "policy.run", ...
+    action = models.CharField(max_length=50, db_index=True)  # "host.add", "job.remove", "run.start", ...
     target = models.CharField(max_length=450, blank=True, default="")
     host = models.ForeignKey(Host, models.SET_NULL, null=True, related_name="+")
     host_name = models.CharField(max_length=100, blank=True, default="")

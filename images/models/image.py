@@ -82,15 +82,6 @@ class CopyQuerySet(models.QuerySet["Copy"]):
 
         return access.restrict_by_host(self, user, permission)
 
-    def dangling(self) -> Self:
-        return self.filter(is_dangling=True, is_intermediate=False)
-
-    def unused(self) -> Self:
-        return self.filter(container_count=0)
-
-    def in_use(self) -> Self:
-        return self.filter(container_count__gt=0)
-
     def listed(self) -> Self:
         """Without the untagged parents of classic builds."""
         return self.filter(is_intermediate=False)

@@ -83,7 +83,7 @@ class Job(models.Model):
     progress_done = models.PositiveBigIntegerField(default=0)
     progress_total = models.PositiveBigIntegerField(default=0)  # 0: not known
     progress_rate = models.FloatField(default=0)  # units a second, smoothed
-    progress_unit = models.CharField(max_length=10, default="items")  # "items" or "bytes"
+    progress_unit = models.CharField(max_length=10, default="items")  # "items", "steps" or "bytes"
     detail = models.JSONField(default=dict)  # what the page draws while it runs: layers, steps
     result = models.JSONField(default=dict)
     error_code = models.CharField(max_length=50, blank=True, default="")  # see problems/

@@ -121,7 +121,8 @@ IMAGES: dict[str, Problem] = {
     ),
     "copy_no_source": Problem(
         _(
-            "The host that the images come from is not registered any more, or you may not take images off it."
+            "The host that the images come from is switched off or not registered any more, or you may not take "
+            "images off it."
         ),
         "",
         _(

@@ -16,13 +16,13 @@ from images.templatetags.drydock import duration, human_size
 
 register = template.Library()
 
-_ITEM_LOOKS = {
+ITEM_LOOKS = {
     ItemState.PENDING: "muted",
     ItemState.RUNNING: "info",
     ItemState.REMOVED: "good",
     ItemState.GONE: "good",
-    ItemState.UNTAGGED: "info",
-    ItemState.SKIPPED: "muted",
+    ItemState.UNTAGGED: "warning",
+    ItemState.SKIPPED: "warning",
     ItemState.FAILED: "danger",
     ItemState.UNKNOWN: "warning",
 }
@@ -78,7 +78,7 @@ def problem(row: Job | JobItem | Registry | RemoteTag) -> Explanation | None:
 
 @register.filter
 def item_look(item: JobItem) -> str:
-    return _ITEM_LOOKS.get(ItemState(item.state), "muted")
+    return ITEM_LOOKS.get(ItemState(item.state), "muted")
 
 
 _LAYER_STATES: dict[str, Text] = {

@@ -1,12 +1,13 @@
 """A look at a git repository before it is built: a worker fetches it, as if somebody had sent its files."""
 
 import logging
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
 
 from images.accounts.git_accounts import account_for
-from images.background import in_background
+from images.claims import claimed
 from images.contexts import git
 from images.contexts.archive import Survey, packed
 from images.errors import UserError
@@ -16,6 +17,9 @@ from images.models.upload import UploadState
 from images.transfers.uploads import upload_begin, upload_end, upload_path, upload_refuse
 
 logger = logging.getLogger(__name__)
+
+ASKED_FOR = timedelta(seconds=git.FETCH_SECONDS)
+CLAIM_SECONDS = git.FETCH_SECONDS + 600  # and as long again as packing may take
 
 
 def git_look_start(*, by: User, git_url: str, branch: str) -> Upload:
@@ -31,15 +35,24 @@ def git_look_start(*, by: User, git_url: str, branch: str) -> Upload:
     return upload
 
 
-def git_look_soon(upload_id: str) -> None:
-    in_background(git_look_carry_out, upload_id)
-
-
 def git_look_carry_out(upload_id: str) -> None:
     """Fetches what is waited for and looks through it; whatever happens, the row says so."""
-    upload = Upload.objects.filter(pk=UUID(upload_id), state=UploadState.FETCHING).first()
-    if upload is None:
-        return
+    with claimed(f"git look {upload_id}", CLAIM_SECONDS) as is_mine:
+        upload = Upload.objects.filter(pk=UUID(upload_id), state=UploadState.FETCHING).first()
+        if upload is not None and is_mine:
+            _carry_out(upload)
+
+
+def looks_again(now: datetime) -> int:
+    """Wakes a worker again for looks whose message was lost, or whose worker died."""
+    asked = Upload.objects.filter(state=UploadState.FETCHING, created_at__gt=now - ASKED_FOR)
+    return sum(
+        wake("images.tasks.fetch_repository", str(pk), queue="quick")
+        for pk in asked.values_list("pk", flat=True)
+    )
+
+
+def _carry_out(upload: Upload) -> None:
     try:
         upload_end(upload, _fetch(upload))
     except UserError as error:

@@ -4,18 +4,17 @@ import re
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from http.cookies import SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs
 
-from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.db import close_old_connections
 from django.http import Http404
 
 from images import access
+from images.jobs.life import job_give_up
 from images.jobs.operations import OPERATIONS
-from images.live.asgi_access import Refused, sender_of
+from images.live.asgi_access import Refused, sender_of, session_key
 from images.live.stream_access import Listener, listeners_again
 from images.models import Job, JobState, User
 from images.transfers.relay import RelayClosed
@@ -44,9 +43,7 @@ def transfer_of(scope: Any, pk: int) -> Transfer:
     Raises Refused: 401 nobody, 403 not allowed or no token, 404 no such job, 409 the job has ended.
     """
     user = sender_of(scope)
-    key = SimpleCookie(dict(scope["headers"])[b"cookie"].decode("latin-1"))[
-        settings.SESSION_COOKIE_NAME
-    ].value
+    key = session_key(dict(scope["headers"]))
     listener = Listener(key, user.pk, user.get_session_auth_hash(), None)
     try:
         return _allowed(user, listener, pk, KINDS[scope["method"]], _named(scope))
@@ -100,7 +97,7 @@ class Look:
     def _look(self, now: float) -> None:
         close_old_connections()
         try:
-            if not is_open(self.job):
+            if not states_of([self.job]):
                 raise RelayClosed("transfer_stopped")
             if now - self._rechecked_at >= RECHECK_SECONDS:
                 self._rechecked_at = now
@@ -108,10 +105,6 @@ class Look:
                     raise RelayClosed("transfer_signed_out")
         finally:
             close_old_connections()
-
-
-def is_open(job: int) -> bool:
-    return Job.objects.open().filter(pk=job, cancel_requested_at=None).exists()
 
 
 def states_of(jobs: Sequence[int]) -> dict[int, str]:
@@ -126,11 +119,9 @@ def states_of(jobs: Sequence[int]) -> dict[int, str]:
 
 def give_up(jobs: Sequence[int], code: str) -> None:
     """Ends jobs that no worker took in time; what a worker took meanwhile is left to it."""
-    from images.jobs import life as services
-
     close_old_connections()
     try:
         for job in Job.objects.filter(pk__in=jobs, state=JobState.QUEUED).select_related("host"):
-            services.job_give_up(job, code)
+            job_give_up(job, code)
     finally:
         close_old_connections()

@@ -1,7 +1,6 @@
 """Signing in and one's own account."""
 
 from datetime import timedelta
-from typing import cast
 
 from django.conf import settings
 from django.contrib import auth, messages
@@ -18,6 +17,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from images.forms.account import THEMES, OwnPasswordForm, PreferencesForm, SignInForm
 from images.models import User
 from images.people import sign_in, team
+from images.views.requests import SignedInRequest
 
 _COOKIE_AGE = int(timedelta(days=365).total_seconds())
 
@@ -51,8 +51,8 @@ def logout(request: HttpRequest) -> HttpResponse:
 @sensitive_post_parameters()
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
-def password(request: HttpRequest) -> HttpResponse:
-    user = cast("User", request.user)
+def password(request: SignedInRequest) -> HttpResponse:
+    user = request.user
     form = OwnPasswordForm(request, data=request.POST or None)
     if request.method == "POST" and form.is_valid():
         team.own_password_set(user=user, password=form.cleaned_data["new_password1"])
@@ -63,8 +63,8 @@ def password(request: HttpRequest) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-def preferences(request: HttpRequest) -> HttpResponse:
-    user = cast("User", request.user)
+def preferences(request: SignedInRequest) -> HttpResponse:
+    user = request.user
     initial = {"language": user.language, "theme": request.COOKIES.get("theme", "auto")}
     form = PreferencesForm(data=request.POST or None, initial=initial)
     if request.method == "POST" and form.is_valid():

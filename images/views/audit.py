@@ -1,21 +1,20 @@
 """The audit log: who did what, where, when, and whether it worked."""
 
-from typing import cast
-
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from images.forms.audit import AuditFilterForm
 from images.forms.base import row_number
-from images.models import AuditEntry, User
+from images.models import AuditEntry
+from images.views.requests import SignedInRequest
 
 PAGE_SIZE = 50
 
 
 @require_safe
-def audit_list(request: HttpRequest) -> HttpResponse:
-    user = cast("User", request.user)
+def audit_list(request: SignedInRequest) -> HttpResponse:
+    user = request.user
     form = AuditFilterForm(request.GET, user=user)
     entries = form.filter(AuditEntry.objects.visible_to(user).select_related("actor", "host"))
     # By id, not by page number: the log grows while one reads, and a late page costs no more.

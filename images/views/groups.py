@@ -1,9 +1,7 @@
 """Groups of hosts. Who manages every host may change them: a group decides who may do what on its hosts."""
 
-from typing import cast
-
 from django.db.models import Prefetch
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -14,12 +12,9 @@ from images.forms.groups import GroupForm
 from images.hosts import groups as services
 from images.models import Grant, Host, HostGroup, Permission, User
 from images.views.dialogs import dialog, go_to
+from images.views.requests import SignedInRequest
 
 _form_methods = require_http_methods(["GET", "HEAD", "POST"])
-
-
-def _me(request: HttpRequest) -> User:
-    return cast("User", request.user)
 
 
 def _group(user: User, pk: int) -> HostGroup:
@@ -31,8 +26,8 @@ def _group(user: User, pk: int) -> HostGroup:
 
 
 @require_safe
-def group_list(request: HttpRequest) -> HttpResponse:
-    user = _me(request)
+def group_list(request: SignedInRequest) -> HttpResponse:
+    user = request.user
     hosts = Prefetch("hosts", Host.objects.visible_to(user).only("pk", "name", "state"))
     grants = Prefetch("grants", Grant.objects.select_related("team", "role"))
     groups = access.groups_for(user, Permission.VIEW).prefetch_related(hosts, grants)
@@ -41,11 +36,11 @@ def group_list(request: HttpRequest) -> HttpResponse:
 
 
 @_form_methods
-def group_add(request: HttpRequest) -> HttpResponse:
-    access.access_everywhere(_me(request), Permission.MANAGE_HOST)
+def group_add(request: SignedInRequest) -> HttpResponse:
+    access.access_everywhere(request.user, Permission.MANAGE_HOST)
     form = GroupForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
-        services.group_add(by=_me(request), **form.cleaned_data)
+        services.group_add(by=request.user, **form.cleaned_data)
         return go_to(request, reverse("images:group-list"))
     return dialog(
         request, title=_("Add a group"), submit=_("Add"), form=form, back=reverse("images:group-list")
@@ -53,23 +48,23 @@ def group_add(request: HttpRequest) -> HttpResponse:
 
 
 @_form_methods
-def group_edit(request: HttpRequest, *, pk: int) -> HttpResponse:
-    group = _group(_me(request), pk)
+def group_edit(request: SignedInRequest, *, pk: int) -> HttpResponse:
+    group = _group(request.user, pk)
     form = GroupForm(
         request.POST or None, group=group, initial={"name": group.name, "hosts": group.hosts.all()}
     )
     if request.method == "POST" and form.is_valid():
-        services.group_edit(by=_me(request), group=group, **form.cleaned_data)
+        services.group_edit(by=request.user, group=group, **form.cleaned_data)
         return go_to(request, reverse("images:group-list"))
     title = _("Edit the group %(name)s") % {"name": group}
     return dialog(request, title=title, submit=_("Save"), form=form, back=reverse("images:group-list"))
 
 
 @_form_methods
-def group_remove(request: HttpRequest, *, pk: int) -> HttpResponse:
-    group = _group(_me(request), pk)
+def group_remove(request: SignedInRequest, *, pk: int) -> HttpResponse:
+    group = _group(request.user, pk)
     if request.method == "POST":
-        services.group_remove(by=_me(request), group=group)
+        services.group_remove(by=request.user, group=group)
         return go_to(request, reverse("images:group-list"))
     text = _("The hosts stay. Teams lose the rights they have through this group, and policies no longer reach its hosts through it.")  # fmt: skip  # noqa: E501
     points = [_("%(team)s loses the role %(role)s") % {"team": g.team, "role": g.role} for g in group.grants.select_related("team", "role")]  # fmt: skip  # noqa: E501

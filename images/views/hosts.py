@@ -1,7 +1,7 @@
 """Hosts: the list, a host's page, adding, editing, checking, removing."""
 
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any
 
 from django.contrib import messages
 from django.db.models import Prefetch, QuerySet
@@ -29,17 +29,14 @@ from images.models.host import CheckState
 from images.ssh_keys import new_private_key
 from images.templatetags.drydock_people import engine_name
 from images.views.dialogs import dialog, go_to
+from images.views.requests import SignedInRequest
 
 _form_methods = require_http_methods(["GET", "HEAD", "POST"])
 _secret = sensitive_post_parameters("tls_key", "ssh_key", "ssh_made_key")
-# A waiting check is taken up at once by an idle worker.
 LARGEST_SHOWN = JOBS_SHOWN = 8
+# A waiting check is taken up at once by an idle worker.
 _SLOW = timedelta(seconds=15)
 _HEAVY = ("tls_ca", "tls_certificate", "tls_key", "ssh_key", "ssh_host_key", "error_raw")
-
-
-def _me(request: HttpRequest) -> User:
-    return cast("User", request.user)
 
 
 def _is_fragment(request: HttpRequest) -> bool:
@@ -47,8 +44,8 @@ def _is_fragment(request: HttpRequest) -> bool:
 
 
 @require_safe
-def host_list(request: HttpRequest) -> HttpResponse:
-    user = _me(request)
+def host_list(request: SignedInRequest) -> HttpResponse:
+    user = request.user
     form = HostFilterForm(request.GET, user=user)
     groups = Prefetch("groups", access.groups_for(user, Permission.VIEW))
     hosts = form.filter(Host.objects.visible_to(user)).defer(*_HEAVY).prefetch_related(groups)
@@ -59,8 +56,8 @@ def host_list(request: HttpRequest) -> HttpResponse:
 
 @_secret
 @_form_methods
-def host_add(request: HttpRequest) -> HttpResponse:
-    user = _me(request)
+def host_add(request: SignedInRequest) -> HttpResponse:
+    user = request.user
     access.access_everywhere(user, Permission.MANAGE_HOST)
     form = HostForm(request.POST or None, request.FILES or None, user=user)
     if request.method == "POST" and form.is_valid():
@@ -77,8 +74,8 @@ def host_add(request: HttpRequest) -> HttpResponse:
 
 @_secret
 @_form_methods
-def host_edit(request: HttpRequest, *, pk: int) -> HttpResponse:
-    user = _me(request)
+def host_edit(request: SignedInRequest, *, pk: int) -> HttpResponse:
+    user = request.user
     host = access.access_host(user, pk, Permission.MANAGE_HOST)
     form = HostForm(request.POST or None, request.FILES or None, user=user, host=host)
     if request.method == "POST" and form.is_valid():
@@ -94,9 +91,9 @@ def host_edit(request: HttpRequest, *, pk: int) -> HttpResponse:
 
 @_secret
 @require_POST
-def host_check_address(request: HttpRequest) -> HttpResponse:
+def host_check_address(request: SignedInRequest) -> HttpResponse:
     """Tries what stands in the form, before it is saved; of a host that exists, with its stored key."""
-    user, host = _me(request), None
+    user, host = request.user, None
     if pk := row_number(request.GET.get("host", "")):
         host = access.access_host(user, pk, Permission.MANAGE_HOST)
     else:
@@ -109,9 +106,9 @@ def host_check_address(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-def host_make_key(request: HttpRequest) -> HttpResponse:
+def host_make_key(request: SignedInRequest) -> HttpResponse:
     """A new key for ssh: shows its public half; the private one goes along under seal until the host is saved."""
-    access.access_everywhere(_me(request), Permission.MANAGE_HOST)
+    access.access_everywhere(request.user, Permission.MANAGE_HOST)
     key = made(new_private_key(), request.POST.get("address", ""))
     return render(request, "images/_host_made_key.html", {"key": key})
 
@@ -160,18 +157,18 @@ def _check_context(
 
 
 @require_POST
-def host_check(request: HttpRequest, *, pk: int) -> HttpResponse:
+def host_check(request: SignedInRequest, *, pk: int) -> HttpResponse:
     """Tries a saved host as it is."""
-    user = _me(request)
+    user = request.user
     host = access.access_host(user, pk, Permission.MANAGE_HOST)
     check = address_check_start(by=user, connection=Connection.of(host))
     return render(request, "images/_host_check.html", _check_context(user, check, host))
 
 
 @require_safe
-def host_check_result(request: HttpRequest, *, pk: int) -> HttpResponse:
+def host_check_result(request: SignedInRequest, *, pk: int) -> HttpResponse:
     """What the worker found out; asked for again until it has. A check is its starter's alone."""
-    user = _me(request)
+    user = request.user
     check = access.access_host_check(user, pk)
     host = row_number(request.GET.get("host", ""))
     known = access.access_host(user, host) if host else None
@@ -180,8 +177,8 @@ def host_check_result(request: HttpRequest, *, pk: int) -> HttpResponse:
 
 
 @require_safe
-def host_detail(request: HttpRequest, *, pk: int) -> HttpResponse:
-    user = _me(request)
+def host_detail(request: SignedInRequest, *, pk: int) -> HttpResponse:
+    user = request.user
     host = access.access_host(user, pk)
     jobs = list(_jobs_of(user, host)[:JOBS_SHOWN])
     context = {
@@ -211,8 +208,8 @@ def _largest(host: Host) -> list[Copy]:
 
 
 @require_POST
-def host_refresh(request: HttpRequest, *, pk: int) -> HttpResponse:
-    user = _me(request)
+def host_refresh(request: SignedInRequest, *, pk: int) -> HttpResponse:
+    user = request.user
     host = access.access_host(user, pk)
     try:
         freshness.host_refresh(by=user, host=host)
@@ -223,8 +220,8 @@ def host_refresh(request: HttpRequest, *, pk: int) -> HttpResponse:
 
 
 @require_POST
-def host_switch(request: HttpRequest, *, pk: int) -> HttpResponse:
-    user = _me(request)
+def host_switch(request: SignedInRequest, *, pk: int) -> HttpResponse:
+    user = request.user
     host = access.access_host(user, pk, Permission.MANAGE_HOST)
     changes.host_switch(by=user, host=host, is_enabled=bool(request.POST.get("is_enabled")))
     text = _("%(host)s is switched on.") if host.is_enabled else _("%(host)s is switched off.")
@@ -233,8 +230,8 @@ def host_switch(request: HttpRequest, *, pk: int) -> HttpResponse:
 
 
 @_form_methods
-def host_remove(request: HttpRequest, *, pk: int) -> HttpResponse:
-    user = _me(request)
+def host_remove(request: SignedInRequest, *, pk: int) -> HttpResponse:
+    user = request.user
     host = access.access_host(user, pk, Permission.MANAGE_HOST)
     back, error = reverse("images:host-detail", args=[pk]), None
     if request.method == "POST":

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
@@ -20,6 +20,8 @@ def image_detail(request: SignedInRequest, *, pk: int) -> HttpResponse:
     """The page; a POST shows the values that are hidden otherwise, and is written down."""
     image = access.access_image(request.user, pk)
     copies = image_page.image_copies(request.user, image)
+    if not copies:
+        raise Http404  # the last one went in this moment
     reveal = request.method == "POST"
     if reveal:
         _reveal(request, image, copies)

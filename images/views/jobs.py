@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any
 
 from django.contrib import messages
 from django.core.paginator import Paginator
@@ -23,6 +23,7 @@ from images.models import Job, JobItem, JobState, User
 from images.retry import job_retry as retry
 from images.retry import may_begin_again, may_change, may_retry, permission_for
 from images.views.dialogs import dialog, go_to
+from images.views.requests import SignedInRequest
 from images.views.streaming import streamed
 
 PAGE_SIZE = 50
@@ -30,17 +31,13 @@ ITEMS_PER_PAGE = 100
 _LONG_WAIT = timedelta(seconds=60)  # a free worker takes a job at once; four ticks would have woken one
 
 
-def _me(request: HttpRequest) -> User:
-    return cast("User", request.user)
-
-
 def _is_fragment(request: HttpRequest) -> bool:
     return request.headers.get("HX-Request") == "true" and "HX-History-Restore-Request" not in request.headers
 
 
 @require_safe
-def job_list(request: HttpRequest) -> HttpResponse:
-    user = _me(request)
+def job_list(request: SignedInRequest) -> HttpResponse:
+    user = request.user
     form = JobFilterForm(request.GET, user=user)
     jobs = form.filter(Job.objects.visible_to(user)).select_related("host", "created_by")
     page = Paginator(jobs, PAGE_SIZE).get_page(request.GET.get("page"))
@@ -59,8 +56,8 @@ def jobs_url(jobs: Sequence[Job]) -> str:
 
 
 @require_safe
-def job_detail(request: HttpRequest, *, pk: int) -> HttpResponse:
-    user = _me(request)
+def job_detail(request: SignedInRequest, *, pk: int) -> HttpResponse:
+    user = request.user
     job = access.access_job(user, pk)
     template = "images/job_detail.html#job_live" if _is_fragment(request) else "images/job_detail.html"
     return render(request, template, _detail(request, user, job))
@@ -118,8 +115,8 @@ def _siblings(user: User, job: Job) -> list[Job]:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-def job_cancel(request: HttpRequest, *, pk: int) -> HttpResponse:
-    user = _me(request)
+def job_cancel(request: SignedInRequest, *, pk: int) -> HttpResponse:
+    user = request.user
     job = access.access_job(user, pk, permission_for(access.access_job(user, pk)))
     url = reverse("images:job-detail", args=[pk])
     if request.method == "POST":
@@ -140,9 +137,9 @@ def job_cancel(request: HttpRequest, *, pk: int) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-def job_retry(request: HttpRequest, *, pk: int) -> HttpResponse:
+def job_retry(request: SignedInRequest, *, pk: int) -> HttpResponse:
     """Asks first, because what an ended job did may have been a lot."""
-    user, error = _me(request), None
+    user, error = request.user, None
     job = access.access_job(user, pk, permission_for(access.access_job(user, pk)))
     if request.method == "POST":
         try:
@@ -159,9 +156,9 @@ def job_retry(request: HttpRequest, *, pk: int) -> HttpResponse:
 
 
 @require_safe
-def job_log(request: HttpRequest, *, pk: int) -> StreamingHttpResponse:
+def job_log(request: SignedInRequest, *, pk: int) -> StreamingHttpResponse:
     """The whole log, or that of one step, as a text file; read row by row, because a build writes a lot."""
-    job = access.access_job(_me(request), pk)
+    job = access.access_job(request.user, pk)
     step = request.GET.get("step", "")
     chunks = logs.chunks(job, int(step) if step.isdecimal() and len(step) < 6 else 0)
     headers = {"Content-Disposition": f'inline; filename="job-{pk}.log"', "X-Content-Type-Options": "nosniff"}

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, cast
+from typing import Any
 
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
@@ -18,6 +18,7 @@ from images.forms.team import FirstPasswordForm, GrantForm, TeamForm, UserAddFor
 from images.models import Grant, Host, Permission, Role, Team, User
 from images.people import team as services
 from images.views.dialogs import dialog, go_to
+from images.views.requests import SignedInRequest
 
 View = Callable[..., HttpResponse]
 _form_methods = require_http_methods(["GET", "HEAD", "POST"])
@@ -25,15 +26,11 @@ _form_methods = require_http_methods(["GET", "HEAD", "POST"])
 
 def managers_only(view: View) -> View:
     @wraps(view)
-    def guarded(request: HttpRequest, **kwargs: Any) -> HttpResponse:
-        access.access_everywhere(_me(request), Permission.MANAGE_TEAM)
+    def guarded(request: SignedInRequest, **kwargs: Any) -> HttpResponse:
+        access.access_everywhere(request.user, Permission.MANAGE_TEAM)
         return view(request, **kwargs)
 
     return guarded
-
-
-def _me(request: HttpRequest) -> User:
-    return cast("User", request.user)
 
 
 @require_safe
@@ -54,10 +51,10 @@ def team(request: HttpRequest) -> HttpResponse:
 @sensitive_post_parameters("password")
 @_form_methods
 @managers_only
-def user_add(request: HttpRequest) -> HttpResponse:
+def user_add(request: SignedInRequest) -> HttpResponse:
     form = UserAddForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
-        user = services.user_add(by=_me(request), **form.cleaned_data)
+        user = services.user_add(by=request.user, **form.cleaned_data)
         return go_to(request, reverse("images:user-detail", args=[user.pk]))
     return dialog(request, title=_("Add a person"), submit=_("Add"), form=form, back=reverse("images:team"))
 
@@ -85,14 +82,14 @@ def user_detail(request: HttpRequest, *, pk: int) -> HttpResponse:
 
 @_form_methods
 @managers_only
-def user_active(request: HttpRequest, *, pk: int) -> HttpResponse:
+def user_active(request: SignedInRequest, *, pk: int) -> HttpResponse:
     """Deactivates an active person and lets an inactive one in again."""
     person = get_object_or_404(User, pk=pk)
     back, error = reverse("images:user-detail", args=[pk]), None
     if request.method == "POST":
         try:
             is_active = request.POST.get("is_active") == "true"
-            services.user_active_set(by=_me(request), user=person, is_active=is_active)
+            services.user_active_set(by=request.user, user=person, is_active=is_active)
             return go_to(request, back)
         except UserError as problem:
             error = problem
@@ -117,13 +114,13 @@ def _active_words(person: User) -> dict[str, Any]:
 @sensitive_post_parameters("password")
 @_form_methods
 @managers_only
-def user_password(request: HttpRequest, *, pk: int) -> HttpResponse:
+def user_password(request: SignedInRequest, *, pk: int) -> HttpResponse:
     person = get_object_or_404(User, pk=pk)
     form, error = FirstPasswordForm(request.POST or None), None
     back = reverse("images:user-detail", args=[pk])
     if request.method == "POST" and form.is_valid():
         try:
-            services.user_password_set(by=_me(request), user=person, password=form.cleaned_data["password"])
+            services.user_password_set(by=request.user, user=person, password=form.cleaned_data["password"])
             return go_to(request, back)
         except UserError as problem:
             error = problem
@@ -133,13 +130,13 @@ def user_password(request: HttpRequest, *, pk: int) -> HttpResponse:
 
 @_form_methods
 @managers_only
-def user_teams(request: HttpRequest, *, pk: int) -> HttpResponse:
+def user_teams(request: SignedInRequest, *, pk: int) -> HttpResponse:
     person = get_object_or_404(User, pk=pk)
     form, error = UserTeamsForm(request.POST or None, initial={"teams": person.teams.all()}), None
     back = reverse("images:user-detail", args=[pk])
     if request.method == "POST" and form.is_valid():
         try:
-            services.user_teams_set(by=_me(request), user=person, teams=form.cleaned_data["teams"])
+            services.user_teams_set(by=request.user, user=person, teams=form.cleaned_data["teams"])
             return go_to(request, back)
         except UserError as problem:
             error = problem
@@ -149,23 +146,23 @@ def user_teams(request: HttpRequest, *, pk: int) -> HttpResponse:
 
 @_form_methods
 @managers_only
-def team_add(request: HttpRequest) -> HttpResponse:
+def team_add(request: SignedInRequest) -> HttpResponse:
     form = TeamForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
-        added = services.team_add(by=_me(request), **form.cleaned_data)
+        added = services.team_add(by=request.user, **form.cleaned_data)
         return go_to(request, reverse("images:team-edit", args=[added.pk]))
     return dialog(request, title=_("Add a team"), submit=_("Add"), form=form, back=reverse("images:team"))
 
 
 @_form_methods
 @managers_only
-def team_edit(request: HttpRequest, *, pk: int) -> HttpResponse:
+def team_edit(request: SignedInRequest, *, pk: int) -> HttpResponse:
     found = get_object_or_404(Team, pk=pk)
     initial = {"name": found.name, "members": found.members.all()}
     form, error = TeamForm(request.POST or None, team=found, initial=initial), None
     if request.method == "POST" and form.is_valid():
         try:
-            services.team_edit(by=_me(request), team=found, **form.cleaned_data)
+            services.team_edit(by=request.user, team=found, **form.cleaned_data)
             return go_to(request, reverse("images:team"))
         except UserError as problem:
             error = problem
@@ -180,12 +177,12 @@ def team_edit(request: HttpRequest, *, pk: int) -> HttpResponse:
 
 @_form_methods
 @managers_only
-def team_remove(request: HttpRequest, *, pk: int) -> HttpResponse:
+def team_remove(request: SignedInRequest, *, pk: int) -> HttpResponse:
     found = get_object_or_404(Team, pk=pk)
     error = None
     if request.method == "POST":
         try:
-            services.team_remove(by=_me(request), team=found)
+            services.team_remove(by=request.user, team=found)
             return go_to(request, reverse("images:team"))
         except UserError as problem:
             error = problem
@@ -199,13 +196,13 @@ def team_remove(request: HttpRequest, *, pk: int) -> HttpResponse:
 
 @_form_methods
 @managers_only
-def grant_add(request: HttpRequest, *, pk: int) -> HttpResponse:
+def grant_add(request: SignedInRequest, *, pk: int) -> HttpResponse:
     found = get_object_or_404(Team, pk=pk)
     form, error = GrantForm(request.POST or None), None
     back = reverse("images:team-edit", args=[pk])
     if request.method == "POST" and form.is_valid():
         try:
-            services.grant_add(by=_me(request), team=found, **form.cleaned_data)
+            services.grant_add(by=request.user, team=found, **form.cleaned_data)
             return go_to(request, back)
         except UserError as problem:
             error = problem
@@ -215,12 +212,12 @@ def grant_add(request: HttpRequest, *, pk: int) -> HttpResponse:
 
 @_form_methods
 @managers_only
-def grant_remove(request: HttpRequest, *, pk: int) -> HttpResponse:
+def grant_remove(request: SignedInRequest, *, pk: int) -> HttpResponse:
     found = get_object_or_404(Grant.objects.select_related("team", "role", "group"), pk=pk)
     back, error = reverse("images:team-edit", args=[found.team_id]), None
     if request.method == "POST":
         try:
-            services.grant_remove(by=_me(request), grant=found)
+            services.grant_remove(by=request.user, grant=found)
             return go_to(request, back)
         except UserError as problem:
             error = problem

@@ -10,11 +10,13 @@ from django.utils import timezone
 
 from cleanup import runs, settling
 from cleanup.guards import Guards
+from cleanup.loading import wanted_by
 from cleanup.models import HostPlan, Item, Plan, PlanState, Run, RunState, Survivor
+from images.commands.copy import copy_start
 from images.engine.snapshots import ContainerSummary, ImageSummary
 from images.errors import UserError
 from images.hosts import changes, freshness, last_use
-from images.models import Copy, Host, HostGroup, ItemState, Pin
+from images.models import Copy, Host, HostGroup, ItemState, Job, Pin
 from tests import factories
 from tests.cleanup import rows
 
@@ -259,3 +261,17 @@ def test_another_engine_at_the_same_address_starts_from_nothing(host: Host) -> N
     assert Copy.objects.filter(host=host).count() == 1
     freshness.host_reached(host, EngineInfo(engine_id="NEW", root_directory="/var/lib/docker"))
     assert not Copy.objects.filter(host=host).exists()
+
+
+def test_image_that_a_copy_to_another_host_waits_for_stays(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job stands at the target; what it reads is here."""
+    item = item_on(host)
+    assert held(monkeypatch, item) == ""
+    copies = Copy.objects.filter(host=host).select_related("host", "image")
+    [job] = copy_start(by=factories.make_admin(), copies=list(copies), hosts=[factories.make_host("target")])
+    assert wanted_by(host)[item.engine_id] == {"job": job.pk, "kind": "copy"}
+    assert held(monkeypatch, item) == "wanted"
+    Job.objects.update(state="cancelled")
+    assert held(monkeypatch, item) == ""

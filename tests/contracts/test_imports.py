@@ -25,6 +25,9 @@ FLOORS: list[tuple[str, ...]] = [
     ("images.models", "images.errors", "images.problems"),
 ]
 PURE = (  # no Django, no SDK, no rows
+    "images.engine.buildkit",
+    "images.engine.step_logs",
+    "images.engine.steps",
     "images.contexts.dockerfiles",
     "images.fleet.treemap",
     "images.addresses",
@@ -130,8 +133,10 @@ WEB = (
     "images.views",
     "images.forms",
     "images.templatetags",
-    "images.live.streams",
+    "images.live",
     "images.transfers.archive_stream",
+    "images.transfers.transfer_access",
+    "images.transfers.upload_stream",
     "cleanup.views",
     "cleanup.forms",
 )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from django.template import engines
+from django.template.library import import_library
 from django.template.loader import get_template
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
@@ -52,3 +53,14 @@ def test_partials_are_a_builtin() -> None:
     assert (
         engines["django"].from_string("{% partialdef x %}a{% endpartialdef %}{% partial x %}").render() == "a"
     )
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_template_loads_only_libraries_that_it_uses(name: str) -> None:
+    text = COMMENT.sub("", (FOLDER / name).read_text())
+    known = {key: import_library(path) for key, path in engines["django"].engine.libraries.items()}  # type: ignore[attr-defined]
+    for library in " ".join(re.findall(r"{% load ([^%]+?) %}", text)).split():
+        words = [rf"{{% {tag}\b" for tag in known[library].tags] + [
+            rf"\|{name}\b" for name in known[library].filters
+        ]
+        assert any(re.search(word, text) for word in words), f"{library} is loaded and not used"

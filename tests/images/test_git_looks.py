@@ -114,7 +114,7 @@ def test_it_is_fetched_once_and_a_row_that_is_gone_is_normal(
     look(client, git_url=repository)
     upload, number = Upload.objects.get(), str(Upload.objects.get().pk)
     with (
-        mock.patch.object(git_looks, "in_background", lambda function, argument: function(argument)),
+        mock.patch.object(tasks, "in_background", lambda function, argument: function(argument)),
         mock.patch.object(git_looks, "_fetch", side_effect=git_looks._fetch) as fetch,
     ):
         for _ in range(2):

@@ -19,6 +19,13 @@ from tests.images.pages import text_of
 
 pytestmark = pytest.mark.django_db
 
+# Of a curve with 112 bits (`openssl ecparam -name secp112r1 -genkey -noout`), which cryptography does not know.
+ODD_KEY = """-----BEGIN EC PRIVATE KEY-----
+MD4CAQEEDm+y4nUW5h6tx/grVsWQoAcGBSuBBAAGoSADHgAEqrcIu76K05lqfzIC
+xc8Ts/ThHl8WvJmK5sMtbQ==
+-----END EC PRIVATE KEY-----
+"""
+
 
 def pems() -> tuple[str, str]:
     """A certificate and its key."""
@@ -178,6 +185,7 @@ class TestAdding:
         [
             ({"tls_certificate": "nonsense"}, "This is not a certificate in PEM form"),
             ({"tls_key": "nonsense"}, "This is not a private key in PEM form"),
+            ({"tls_key": ODD_KEY}, "This kind of key is not supported."),
             ({"tls_key": ""}, "A client certificate and its key come together"),
             ({"tls_key": "other"}, "This key does not belong to the client certificate"),
             ({"tls_ca": "", "tls_certificate": "", "tls_key": ""}, "Paste the certificates"),

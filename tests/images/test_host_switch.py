@@ -9,12 +9,17 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from images import removal
+from cleanup import settling
+from cleanup.models import Item
+from images import removal, restoring
+from images.commands.copy import copy_again, copy_start
+from images.engine.client import EngineCut
 from images.errors import UserError
 from images.hosts import changes, freshness
 from images.jobs import life
-from images.models import AuditEntry, Host, Job, JobState, User
+from images.models import AuditEntry, Host, Job, JobItem, JobState, User
 from tests import factories
+from tests.cleanup import rows
 
 pytestmark = pytest.mark.django_db
 
@@ -104,6 +109,44 @@ def test_job_that_waited_fails_and_says_why(host: Host, admin: User) -> None:
     job.refresh_from_db()
     assert (job.state, job.error_code) == (JobState.FAILED, "host_switched_off")
     assert job.error_values == {"host": "runner"}
+
+
+def test_nothing_is_given_back_on_a_host_that_is_off(host: Host, admin: User) -> None:
+    """Both take references back to images that a removal, or a run, was cut off at."""
+    now = timezone.now()
+    Host.objects.update(state="online")
+    job = Job.objects.create(kind="remove", host=host, state="lost", ended_at=now, parameters={"engine": "x"})
+    values = {restoring.TAKEN: ["app:1"]}
+    JobItem.objects.create(job=job, position=0, name="app:1", state="unknown", error_values=values)
+    plan = rows.make_plan(rows.make_policy(hosts=[host]))
+    rows.add_host(plan, host, removed=1, kept=0)
+    Item.objects.update(state="unknown", journal=["app:1"], ended_at=now)
+    with (
+        mock.patch("images.restoring.open_engine", side_effect=EngineCut) as opened,
+        mock.patch("cleanup.settling.open_engine", side_effect=EngineCut) as opened_too,
+    ):
+        for is_enabled, count in ((False, 0), (True, 1)):
+            Host.objects.update(is_enabled=is_enabled)
+            assert restoring.jobs_owing(now) == count
+            restoring.references_restore(job.pk)
+            settling.references_restore(host.pk)
+            assert (opened.call_count, opened_too.call_count) == (count, count)
+
+
+def test_copy_does_not_read_from_a_source_that_is_off(host: Host, admin: User) -> None:
+    source = factories.make_host("source")
+    copy = factories.make_copy(source, "app:1")
+    [job] = copy_start(by=admin, copies=[copy], hosts=[host])
+    Host.objects.filter(pk=source.pk).update(is_enabled=False)
+    with mock.patch("images.jobs.context.open_engine") as opened:
+        life.job_carry_out(job.pk)
+    assert [call.args[0].address for call in opened.call_args_list] in ([], [host.address])
+    job.refresh_from_db()
+    assert (job.state, job.error_code) == (JobState.FAILED, "copy_no_source")
+    with pytest.raises(UserError, match="switched off or not registered any more"):
+        copy_again(admin, job)
+    Host.objects.update(is_enabled=True)
+    assert copy_again(admin, job).retry_of == job
 
 
 def test_host_that_is_switched_on_is_looked_at_at_once(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from images import tasks
 from images.engine import read
 from images.engine.client import Connection
 from images.engine.snapshots import EngineInfo
@@ -271,7 +272,7 @@ def test_hung_engines_do_not_hold_up_the_worker(monkeypatch: Any) -> None:
 
     monkeypatch.setattr(freshness, "host_sync", hang)
     for number in range(50):
-        freshness.host_sync_soon(number)
+        tasks.sync_host(number)
     assert all(began.acquire(timeout=2) for _ in range(50))
     gate.set()
 

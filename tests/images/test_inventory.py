@@ -218,7 +218,7 @@ def test_row_that_an_event_made_after_the_list_began_stays(
         rows = listed(engine)
         if not late:
             late.append(api.add(2, "late:1", layers=(2,)))
-            picture.copy_refresh(host, late[0], engine)
+            picture.images_refresh(host, late, engine)
         return rows
 
     monkeypatch.setattr(read, "list_images", list_then_event)

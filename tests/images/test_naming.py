@@ -1,6 +1,8 @@
 """Which new names are offered for an image, and to whom."""
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from images.models import Copy, Host, HostGroup, Registry, User
 from images.naming import suggestions
@@ -35,6 +37,16 @@ def test_name_with_a_project_keeps_it_and_a_prefix_with_a_path_is_the_project(
 ) -> None:
     copy = factories.make_copy(host, "shop/api:1.4")
     assert suggestions(admin, copy) == ("ghcr.io/acme/api:1.4", "registry.example.com/shop/api:1.4")
+
+
+def test_more_tags_cost_no_more_queries(host: Host, admin: User) -> None:
+    def queries(*names: str) -> int:
+        copy = factories.make_copy(host, *names)
+        with CaptureQueriesContext(connection) as captured:
+            suggestions(admin, copy)
+        return len(captured)
+
+    assert queries("api:1") == queries(*(f"api:{n}" for n in range(2, 20)))
 
 
 def test_name_without_a_project_gets_those_that_are_in_use_there(host: Host, admin: User) -> None:

@@ -44,6 +44,17 @@ def test_maintainer_pins_an_image_on_one_host(client: Client, copy: Copy, group:
     assert (entry.target, entry.host, entry.detail["reason"]) == ("acme/api:1.4.0", copy.host, pin.reason)
 
 
+def test_pin_does_not_end_where_no_calendar_goes(client: Client, copy: Copy) -> None:
+    signed_in(client, "maintainer")
+    assert (
+        "Ensure this value is less than or equal to"
+        in add(client, copy.image, until="9999-12-31").content.decode()
+    )
+    assert not Pin.objects.exists()
+    add(client, copy.image, until="2999-12-31")
+    assert Pin.objects.get().ends_at
+
+
 def test_same_pin_is_set_once(client: Client, copy: Copy) -> None:
     signed_in(client, "maintainer")
     add(client, copy.image)

@@ -45,7 +45,8 @@ class Stream:
     def __init__(self, cookie: str, query: str, headers: dict[str, str]) -> None:
         raw = [(name.encode(), value.encode()) for name, value in headers.items()]
         if cookie:
-            raw.append((b"cookie", f"{django_settings.SESSION_COOKIE_NAME}={cookie}".encode()))
+            header = cookie if "=" in cookie else f"{django_settings.SESSION_COOKIE_NAME}={cookie}"
+            raw.append((b"cookie", header.encode()))
         self.scope = {
             "type": "http", "method": "GET", "path": "/events/", "headers": raw,
             "query_string": query.encode(),
@@ -114,6 +115,17 @@ def test_who_is_not_signed_in_gets_401() -> None:
         for cookie in ("", "no-such-session"):
             async with watching(cookie) as stream:
                 assert stream.status == 401
+
+    run(test())
+
+
+@pytest.mark.parametrize("foreign", ['prefs={"a":1}; ', "a[b]=1; ", "x; ", ""])
+def test_cookie_of_somebody_else_does_no_harm(ada: User, foreign: str) -> None:
+    cookies = f"{foreign}{django_settings.SESSION_COOKIE_NAME}={cookie_of(ada)}"
+
+    async def test() -> None:
+        async with watching(cookies) as stream:
+            assert stream.status == 200
 
     run(test())
 
