@@ -15,12 +15,13 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from docker.errors import APIError, NotFound
+from docker.errors import APIError
 
 from cleanup.guards import Guards
 from cleanup.models import HostRun, Item, RunState
 from cleanup.rules import KEEP, REGISTRY
 from cleanup.runs import OPEN_ITEMS, host_run_end, run_hold, run_settle
+from images.engine import read
 from images.engine.client import Connection, Engine, EngineCut, open_engine, translated
 from images.engine.remove import TIMEOUT_SECONDS, Outcome, independent, put_back, remove_copy
 from images.errors import UserError
@@ -305,8 +306,4 @@ def _is_plain(item: Item, outcome: Outcome) -> bool:
 
 def _is_gone(engine: Engine, engine_id: str) -> bool:
     with translated(engine.connection, TIMEOUT_SECONDS):
-        try:
-            engine.api.inspect_image(engine_id)
-        except NotFound:
-            return True
-    return False
+        return read.find_image(engine, engine_id) is None

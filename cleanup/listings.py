@@ -15,7 +15,6 @@ from cleanup.models import (
     HostRun,
     Item,
     Plan,
-    PlanState,
     Policy,
     Run,
     RunState,
@@ -364,12 +363,4 @@ def overview(user: User, policies: QuerySet[Policy], now: datetime | None = None
         running=list(runs.filter(state__in=(RunState.RUNNING, RunState.PLANNING))[:5]),
         unseen=[policy for policy in enabled if policy.waits_for_a_look],
         policy_count=len(list(policies)),
-    )
-
-
-def is_expired(plan: Plan, now: datetime | None = None) -> bool:
-    return (
-        plan.state == PlanState.READY
-        and plan.expires_at is not None
-        and plan.expires_at <= (now or timezone.now())
     )

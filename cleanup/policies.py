@@ -19,6 +19,7 @@ from images.live import progress
 from images.models import Host, HostGroup, Permission, User
 
 MAX_RULES = 50
+MOST_HOURS = 24 * 366  # of minimum age
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def _schedule_errors(data: PolicyInput) -> dict[str, FieldError]:
 
 
 def _number_errors(data: PolicyInput) -> dict[str, FieldError]:
-    bounds = {"minimum_age_hours": (0, 24 * 3650), "limit_items": (1, 10**6), "limit_bytes": (1, 10**15)}
+    bounds = {"minimum_age_hours": (0, MOST_HOURS), "limit_items": (1, 10**6), "limit_bytes": (1, 10**15)}
     errors: dict[str, FieldError] = {}
     for name, (least, most) in bounds.items():
         value = getattr(data, name)
@@ -243,7 +244,7 @@ def plan_seen(*, by: User, plan: Plan) -> None:
     """
     if plan.state != PlanState.READY:
         raise UserError("plan_not_ready")
-    if plan.expires_at is None or plan.expires_at <= timezone.now():
+    if plan.is_expired:
         raise UserError("plan_expired")
     may = can_on_policy(by, plan.policy, Permission.RUN_CLEANUP)
     current = Policy.objects.filter(pk=plan.policy_id, revision=plan.policy_revision)

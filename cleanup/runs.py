@@ -60,7 +60,7 @@ def plan_refused(plan: Plan) -> UserError | None:
 def _check(plan: Plan) -> None:
     if plan.state != PlanState.READY:
         raise UserError("plan_not_ready")
-    if plan.expires_at is None or plan.expires_at <= timezone.now():
+    if plan.is_expired:
         raise UserError("plan_expired")
     if Policy.objects.get(pk=plan.policy_id).revision != plan.policy_revision:
         raise UserError("plan_outdated")
@@ -90,7 +90,7 @@ def run_hold(host_run: HostRun) -> str:
         return "cleanup_paused"
     if plan is None or run.policy.revision != plan.policy_revision:
         return "plan_outdated"
-    if plan.expires_at is None or plan.expires_at <= timezone.now():
+    if plan.is_expired:
         return "plan_expired"
     if actor is None and not run.policy.is_enabled:
         return "policy_off"
@@ -246,7 +246,7 @@ def run_planned(plan_id: int) -> None:
     policy, plan = run.policy, run.plan
     if plan.state == PlanState.FAILED:
         _close(run, RunState.FAILED)
-    elif plan.expires_at is None or plan.expires_at <= timezone.now():
+    elif plan.is_expired:
         _close(run, RunState.EXPIRED)
     elif not policy.is_enabled:
         _close(run, RunState.CANCELLED, "off")

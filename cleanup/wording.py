@@ -6,7 +6,7 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from images.errors import Text, explain
+from images.errors import Lenient, Text, explain
 
 RULE_LABELS: dict[str, Text] = {
     "dangling": _("Dangling"),
@@ -161,13 +161,8 @@ NOT_BEGUN: dict[str, Text] = {
 }
 
 
-class _Lenient(dict[str, Any]):
-    def __missing__(self, key: str) -> str:
-        return "?"
-
-
 def _filled(text: Text, values: Mapping[str, Any]) -> str:
-    return str(text) % _Lenient(values)
+    return str(text) % Lenient(values)
 
 
 def rule_label(kind: str) -> str:

@@ -20,7 +20,7 @@ from images.live import streams  # noqa: E402
 from images.transfers import archive_stream, upload_stream  # noqa: E402
 
 if TYPE_CHECKING:
-    from images.live.streams import Message, Receive, Send
+    from images.live.asgi import Message, Receive, Send
 
 
 async def application(scope: "Message", receive: "Receive", send: "Send") -> None:

@@ -41,7 +41,7 @@ class Explanation:
 def explain(code: str, values: dict[str, str] | None = None, raw: str = "") -> Explanation:
     """The sentences for a stored error; an unknown code still says something true."""
     problem = PROBLEMS.get(code, PROBLEMS["unexpected"])
-    filled = _Lenient(values or {})
+    filled = Lenient(values or {})
     return Explanation(
         code=code,
         what=str(problem.what) % filled,
@@ -51,11 +51,11 @@ def explain(code: str, values: dict[str, str] | None = None, raw: str = "") -> E
     )
 
 
-class _Lenient(dict[str, str]):
+class Lenient(dict[str, Any]):
     """A value that an old row lacks shows as a question mark instead of failing the page."""
 
     def __missing__(self, key: str) -> str:
         return "?"
 
 
-__all__ = ["PROBLEMS", "Explanation", "Text", "UserError", "explain"]
+__all__ = ["PROBLEMS", "Explanation", "Lenient", "Text", "UserError", "explain"]

@@ -50,7 +50,7 @@ class PolicyForm(StyledForm):
     minimum_age_hours = forms.IntegerField(
         label=_("Minimum age in hours"),
         min_value=0,
-        max_value=24 * 366,
+        max_value=policies.MOST_HOURS,
         initial=24,
         help_text=_("An image that arrived on its host later than this stays, whatever the rules say."),
     )

@@ -5,6 +5,7 @@ from typing import Self
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from cleanup.models.policy import Policy
@@ -48,6 +49,11 @@ class Plan(models.Model):
     @property
     def promise(self) -> Promise:
         return Promise(self.promised_bytes, self.promised_bytes_high, self.is_up_to)
+
+    @property
+    def is_expired(self) -> bool:
+        """Too old to be run; one that was never made has no end and counts as that too."""
+        return self.expires_at is None or self.expires_at <= timezone.now()
 
 
 class HostPlanQuerySet(models.QuerySet["HostPlan"]):

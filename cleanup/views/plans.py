@@ -81,7 +81,7 @@ def _made(request: SignedInRequest, plan: Plan) -> dict[str, Any]:
 def _decisions(request: SignedInRequest, plan: Plan) -> dict[str, Any]:
     """What may be done with the plan, and by whom."""
     is_current = plan.policy_revision == plan.policy.revision
-    is_expired = listings.is_expired(plan)
+    is_expired = plan.state == PlanState.READY and plan.is_expired
     may_approve = access.can_on_policy(request.user, plan.policy, Permission.RUN_CLEANUP)
     may_approve = may_approve and not plan.policy.is_one_off  # what never runs by itself needs no approval
     return {

@@ -14,8 +14,8 @@ from typing import Any
 
 from django.conf import settings
 
+from images.contexts.dockerignore import Ignore, PatternError
 from images.contexts.members import END, Member, clean_info, file_members, readable, safe_path
-from images.engine.dockerignore import Ignore, PatternError
 from images.errors import UserError
 
 MOST_TEXT_BYTES = 256 * 1024  # of a Dockerfile or a .dockerignore

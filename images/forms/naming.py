@@ -34,7 +34,7 @@ class SuggestingInput(forms.TextInput):
         return format_html('{}<datalist id="{}">{}</datalist>', field, list_id, options)
 
 
-class CopyForm(CommandForm):
+class OneImageForm(CommandForm):
     """About the image of one copy, on the hosts that hold it and where the person may do this."""
 
     copy = forms.IntegerField(widget=forms.HiddenInput, min_value=1, max_value=2**62)
@@ -71,7 +71,7 @@ class CopyForm(CommandForm):
 
 
 @command
-class TagForm(CopyForm):
+class TagForm(OneImageForm):
     kind = "tag"
     title = _("Tag an image")
     submit = _("Tag")
@@ -137,7 +137,7 @@ class TagForm(CopyForm):
 
 
 @command
-class PushForm(CopyForm):
+class PushForm(OneImageForm):
     kind = "push"
     title = _("Push an image")
     submit = _("Push")

@@ -13,7 +13,7 @@ import signal
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 from urllib.parse import parse_qs
@@ -23,12 +23,8 @@ import redis.asyncio
 from django.conf import settings
 
 from images.live import progress
-from images.live.asgi_access import session_key
-from images.live.stream_access import Listener, allowed_topics, listener_of, listeners_again
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
+from images.live.asgi import Message, Receive, Send, session_key
+from images.live.listeners import Listener, allowed_topics, listener_of, listeners_again
 
 logger = logging.getLogger(__name__)
 

@@ -15,21 +15,18 @@ import contextlib
 import json
 import logging
 import re
-from collections.abc import Awaitable, Callable, Collection, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar, TypeVarTuple
 from urllib.parse import quote
 
 import redis
 
-from images.live.asgi_access import Refused
+from images.live.asgi import Message, Receive, Refused, Send
 from images.models import JobState
+from images.transfers.admission import KINDS, Look, Transfer, give_up, states_of, transfer_of
 from images.transfers.relay import CHUNK_BYTES, Receiver, Relay, RelayClosed, Sender
-from images.transfers.transfer_access import KINDS, Look, Transfer, give_up, states_of, transfer_of
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 

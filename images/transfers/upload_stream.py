@@ -8,27 +8,22 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, BinaryIO
 from urllib.parse import parse_qs
 
 from django.conf import settings
-from django.db import close_old_connections
 from django.utils import translation
 
 from images import access
 from images.contexts.members import readable, too_large
 from images.errors import UserError, explain
-from images.live.asgi_access import Refused, sender_of
+from images.live.asgi import Message, Receive, Refused, Send, fresh_connections, sender_of
 from images.models import Permission, Upload, User
 from images.models.upload import UploadState
 from images.transfers import uploads
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 
 logger = logging.getLogger(__name__)
 
@@ -85,14 +80,12 @@ async def _take(user: User, scope: Message, receive: Receive) -> tuple[int, dict
     return 201, {"id": str(upload.pk)}
 
 
+@fresh_connections()
 def _who(scope: Message) -> User:
     user = sender_of(scope)
-    try:
-        if not access.can_anywhere(user, Permission.BUILD):
-            raise Refused(403)
-        return user
-    finally:
-        close_old_connections()
+    if not access.can_anywhere(user, Permission.BUILD):
+        raise Refused(403)
+    return user
 
 
 def _begin(user: User, name: str) -> Upload:
@@ -105,12 +98,8 @@ def _begin(user: User, name: str) -> Upload:
 
 
 def _closing(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Threads of a pool live on: their database connection must not be kept longer than Django keeps one."""
-    close_old_connections()
-    try:
+    with fresh_connections():
         return function(*arguments)
-    finally:
-        close_old_connections()
 
 
 async def _store(upload: Upload, receive: Receive, limit: int) -> int:

@@ -11,12 +11,11 @@ from django.urls import reverse
 from django.utils import timezone
 
 from cleanup import listings
-from cleanup.access import visible_plans, visible_policies
-from cleanup.listings import HitRate, HostProgress, PlanFilter, Tally
+from cleanup.access import visible_plans
+from cleanup.listings import PlanFilter
 from cleanup.models import (
     CleanupSwitch,
     HostPlan,
-    HostRun,
     Item,
     Plan,
     PlanState,
@@ -25,8 +24,7 @@ from cleanup.models import (
     RunState,
     Survivor,
 )
-from images.models import Host, HostGroup, ItemState, Job, User
-from images.promises import Promise
+from images.models import Host, HostGroup, User
 from tests import factories
 from tests.cleanup import rows
 
@@ -280,183 +278,7 @@ def test_reasons_to_filter_by_are_those_of_the_plan(host: Host) -> None:
     assert listings.plan_reasons(plan) == (["dangling", "parent", "unused_for"], ["not_selected", "pinned"])
 
 
-@pytest.mark.parametrize(
-    ("state", "minutes", "expected"),
-    [
-        (PlanState.READY, -1, True),
-        (PlanState.READY, 0, True),
-        (PlanState.READY, 1, False),
-        (PlanState.FAILED, -1, False),
-    ],
-)
-def test_ready_plan_expires_at_its_moment(state: PlanState, minutes: int, expected: bool) -> None:
-    now = timezone.now()
-    plan = Plan(state=state, expires_at=now + timedelta(minutes=minutes))
-    assert listings.is_expired(plan, now) is expected
-    assert not listings.is_expired(Plan(state=state, expires_at=None), now)
-
-
-# Runs
-
-
-def test_runs_of_a_host_are_listed_once_each(admin: User, vera: User, host: Host, other: Host) -> None:
-    both, hidden = run_on(host, other), run_on(other)
-    assert list(listings.runs_listed(admin)) == [hidden, both]
-    assert list(listings.runs_listed(vera)) == [both]
-    assert list(listings.runs_listed(admin, host=host)) == [both]
-    assert list(listings.runs_listed(vera, host=other)) == [both], "the form offers only visible hosts"
-
-
-@pytest.mark.parametrize(
-    "state", [RunState.PLANNING, RunState.WAITING, RunState.RUNNING, RunState.SUCCEEDED, RunState.CANCELLED]
-)
-def test_open_runs_are_those_that_have_not_ended(admin: User, host: Host, state: RunState) -> None:
-    run = run_on(host, state=state)
-    is_open = state in (RunState.PLANNING, RunState.WAITING, RunState.RUNNING)
-    assert (list(listings.runs_listed(admin, state="open")) == [run]) is is_open
-    assert list(listings.runs_listed(admin, state=state)) == [run]
-
-
-def test_runs_are_listed_by_who_started_them(admin: User, host: Host) -> None:
-    by_person = run_on(host, by=admin)
-    by_schedule = run_on(host, slot=timezone.now())
-    assert list(listings.runs_listed(admin, started="person")) == [by_person]
-    assert list(listings.runs_listed(admin, started="schedule")) == [by_schedule]
-    assert len(listings.runs_listed(admin, started="")) == 2
-
-
-def progress(admin: User, run: Run) -> HostProgress:
-    (part,) = listings.run_progress(admin, run)
-    return part
-
-
-def test_progress_counts_items_by_what_became_of_them(admin: User, host: Host) -> None:
-    run = rows.make_run(plan_on(host, removed=8))
-    states = [*ItemState.values]
-    for item, state in zip(Item.objects.order_by("position"), states, strict=True):
-        Item.objects.filter(pk=item.pk).update(state=state)
-    part = progress(admin, run)
-    assert (part.total, part.done) == (8, 6), "waiting and working ones are not done"
-    assert {(state, count) for state, _, count in part.notes} == {
-        ("skipped", 1), ("failed", 1), ("unknown", 1), ("untagged", 1), ("gone", 1),
-    }  # fmt: skip
-    assert all(label for _, label, _ in part.notes)
-
-
-def test_progress_tells_a_rate_and_the_time_left(admin: User, host: Host) -> None:
-    run = rows.make_run(plan_on(host, removed=4))
-    assert (progress(admin, run).rate, progress(admin, run).left_seconds) == (0, None), "no job yet"
-    begun = timezone.now() - timedelta(seconds=10)
-    job = Job.objects.create(kind="cleanup", host=host, state="running", started_at=begun)
-    HostRun.objects.update(job=job)
-    assert progress(admin, run).rate == 0, "nothing is done yet"
-    Item.objects.filter(position=0).update(state=ItemState.REMOVED)
-    part = progress(admin, run)
-    assert part.rate == pytest.approx(0.1, rel=0.1)
-    assert part.left_seconds == pytest.approx(30, rel=0.1)
-    HostRun.objects.update(state=RunState.SUCCEEDED)
-    assert progress(admin, run).rate == 0, "it has ended"
-
-
-def test_progress_leaves_out_invisible_hosts_and_counts_them(
-    admin: User, vera: User, host: Host, other: Host
-) -> None:
-    run = run_on(host, other)
-    assert [part.host_run.host for part in listings.run_progress(vera, run)] == [host]
-    assert listings.run_progress(vera, run, host_id=other.pk) == []
-    assert (listings.run_hidden_count(vera, run), listings.run_hidden_count(admin, run)) == (1, 0)
-    (part,) = listings.run_progress(admin, run, host_id=other.pk)
-    assert part.host_run.host == other
-
-
-def test_items_of_a_run_are_filtered_by_outcome_and_text(host: Host) -> None:
-    host_run = rows.make_run(plan_on(host, removed=3)).host_runs.get()
-    first = Item.objects.order_by("position")[0]
-    Item.objects.filter(pk=first.pk).update(state=ItemState.FAILED, name="Acme/API:1")
-    assert list(listings.run_items(host_run, state="failed")) == [first]
-    assert list(listings.run_items(host_run, text="acme/api")) == [first]
-    assert list(listings.run_items(host_run, text=first.engine_id[8:])) == [first]
-    assert len(listings.run_items(host_run)) == 3
-    assert not listings.run_items(host_run, state="failed", text="redis")
-
-
-# What other pages show of cleanup
-
-
-def test_hit_rate_counts_measured_and_undisturbed_runs_only(host: Host, other: Host) -> None:
-    for freed, was_disturbed in ((2_000_000, False), (1_500_000, False), (None, False), (9, True)):
-        run = run_on(host, other)
-        HostRun.objects.filter(run=run, host=host).update(freed_bytes=freed, was_disturbed=was_disturbed)
-    assert listings.host_hit_rate(host) == HitRate(measured=2, kept=1)
-    assert listings.host_hit_rate(factories.make_host()) == HitRate()
-
-
-def test_runs_of_a_host_come_newest_first_and_not_all(host: Host) -> None:
-    runs = [run_on(host) for _ in range(3)]
-    assert [host_run.run for host_run in listings.host_runs_of(host, 2)] == [runs[2], runs[1]]
-
-
-NOTHING = Tally(Promise(), freed_bytes=0, hosts=0, runs=0)
-
-
-def overview(user: User) -> listings.Overview:
-    return listings.overview(user, visible_policies(user))
-
-
-def test_overview_sums_runs_of_the_last_30_days(admin: User, host: Host) -> None:
-    now = timezone.now()
-    run_on(host, ended_at=now - timedelta(days=29))
-    old = run_on(host, ended_at=now - timedelta(days=31))
-    seen = overview(admin)
-    assert seen.measured == Tally(Promise(2_000_000, 2_000_000), freed_bytes=2_000_000, hosts=1, runs=1)
-    assert seen.last_run != old
-    assert seen.policy_count == 2
-
-
-def test_overview_of_nothing_is_empty(admin: User) -> None:
-    seen = overview(admin)
-    assert (seen.measured, seen.unmeasured, seen.policy_count) == (NOTHING, NOTHING, 0)
-    assert (seen.next_policy, seen.last_run, seen.waiting, seen.running, seen.unseen) == (
-        None,
-        None,
-        [],
-        [],
-        [],
-    )
-
-
-def test_overview_compares_only_what_was_measured(admin: User, host: Host, other: Host) -> None:
-    run = run_on(host, other)
-    HostRun.objects.filter(run=run, host=other).update(freed_bytes=None)
-    run_on(other).host_runs.update(freed_bytes=None)
-    seen = overview(admin)
-    assert seen.measured == Tally(Promise(2_000_000, 2_000_000), freed_bytes=2_000_000, hosts=1, runs=1)
-    assert seen.unmeasured == Tally(Promise(4_000_000, 4_000_000), freed_bytes=0, hosts=1, runs=2)
-
-
-def test_overview_sums_only_visible_hosts(vera: User, host: Host, other: Host) -> None:
-    run_on(host, other)
-    hidden = run_on(other)
-    seen = overview(vera)
-    assert (seen.measured.runs, seen.measured.promise.high) == (1, 2_000_000)
-    assert seen.last_run != hidden
-    assert seen.policy_count == 1
-
-
-def test_overview_tells_what_comes_next_what_waits_and_what_nobody_looked_at(admin: User, host: Host) -> None:
-    now = timezone.now()
-    night = "0 3 * * *"
-    later = rows.make_policy("later", hosts=[host], next_run_at=now + timedelta(hours=2), seen_revision=1)
-    sooner = rows.make_policy("sooner", hosts=[host], next_run_at=now + timedelta(hours=1), seen_revision=1)
-    rows.make_policy("off", hosts=[host], next_run_at=now + timedelta(minutes=1), is_enabled=False)
-    rows.make_policy("by hand", hosts=[host])
-    rows.make_policy("seen", hosts=[host], schedule=night, seen_revision=1)
-    rows.make_policy("unseen and off", hosts=[host], schedule=night, is_enabled=False)
-    unseen = rows.make_policy("unseen", hosts=[host], schedule=night)
-    waiting = rows.make_run(rows.make_plan(later), RunState.WAITING)
-    running = rows.make_run(rows.make_plan(sooner), RunState.RUNNING)
-    seen = overview(admin)
-    assert seen.next_policy == sooner
-    assert (seen.waiting, seen.running) == ([waiting], [running])
-    assert seen.unseen == [unseen], "one that is off, or by hand alone, runs nothing by itself"
-    assert seen.last_run is None
+@pytest.mark.parametrize(("seconds", "expected"), [(-1, True), (0, True), (1, False), (None, True)])
+def test_plan_expires_at_its_moment(still_clock: None, seconds: int | None, expected: bool) -> None:
+    ends = None if seconds is None else timezone.now() + timedelta(seconds=seconds)
+    assert Plan(expires_at=ends).is_expired is expected

@@ -135,7 +135,7 @@ WEB = (
     "images.templatetags",
     "images.live",
     "images.transfers.archive_stream",
-    "images.transfers.transfer_access",
+    "images.transfers.admission",
     "images.transfers.upload_stream",
     "cleanup.views",
     "cleanup.forms",

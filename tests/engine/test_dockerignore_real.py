@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from config.demo.engines import PrivateEngine
+from images.contexts.dockerignore import Ignore, PatternError
 from images.engine import buildx
-from images.engine.dockerignore import Ignore, PatternError
 
 pytestmark = [pytest.mark.engine, pytest.mark.buildx]
 

@@ -15,10 +15,9 @@ from typing import Any
 import pytest
 import zstandard
 
-from images.contexts import members
+from images.contexts import dockerignore, members
 from images.contexts.archive import archived, packed, survey
 from images.contexts.dockerfiles import bases, instructions, numbered, secret_ids
-from images.engine import dockerignore
 from images.errors import UserError
 
 

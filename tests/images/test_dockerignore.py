@@ -5,7 +5,7 @@ The tables of single patterns hold the cases of moby/patternmatcher's own tests.
 
 import pytest
 
-from images.engine.dockerignore import MOST_FOLDERS, Ignore, PatternError
+from images.contexts.dockerignore import MOST_FOLDERS, Ignore, PatternError
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from images.jobs import life
 from images.live import progress
-from images.live.stream_access import Listener, allowed_topics
+from images.live.listeners import Listener, allowed_topics
 from images.models import Host, Job, User
 from tests import factories
 

@@ -10,10 +10,10 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.db import connection
 
-from images.accounts.rotation import encrypted_fields
 from images.jobs.life import job_start
 from images.models import GitAccount, Host, HostCheck, JobSecret, Registry
 from images.models.fields import EncryptedTextField
+from images.rotation import encrypted_fields
 from tests import factories
 
 pytestmark = pytest.mark.django_db

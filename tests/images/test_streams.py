@@ -13,7 +13,8 @@ from django.contrib.sessions.models import Session
 from django.test import Client
 
 from images.live import progress, streams
-from images.live.stream_access import Listener
+from images.live.asgi import Message
+from images.live.listeners import Listener
 from images.models import HostGroup, User
 from tests import factories
 from tests.conftest import closing
@@ -54,11 +55,11 @@ class Stream:
         self.status, self.text, self.is_ended = 0, "", False
         self.has_left = asyncio.Event()
 
-    async def receive(self) -> streams.Message:
+    async def receive(self) -> Message:
         await self.has_left.wait()
         return {"type": "http.disconnect"}
 
-    async def send(self, message: streams.Message) -> None:
+    async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             return

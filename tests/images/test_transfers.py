@@ -13,7 +13,7 @@ from django.contrib.sessions.models import Session
 from django.test import Client
 
 from images.models import HostGroup, Job, JobState, User
-from images.transfers import archive_stream, transfer_access
+from images.transfers import admission, archive_stream
 from images.transfers.relay import ATTENDED_SECONDS, CHUNK_BYTES, Receiver, RelayClosed, Sender
 from tests import factories
 from tests.conftest import closing
@@ -243,7 +243,7 @@ def test_download_ends_with_its_session(ada: User, group: HostGroup) -> None:
     sender = Sender(job.pk)
     sender.send(b"half")
     request.each = lambda: in_thread(Session.objects.all().delete).join(5)
-    with mock.patch.object(transfer_access, "RECHECK_SECONDS", 0.1):
+    with mock.patch.object(admission, "RECHECK_SECONDS", 0.1):
         request.run()
     assert not request.is_whole
     with pytest.raises(RelayClosed) as closed:

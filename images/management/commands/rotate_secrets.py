@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from images.accounts.rotation import secrets_rotate
+from images.rotation import secrets_rotate
 
 
 class Command(BaseCommand):

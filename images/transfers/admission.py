@@ -8,14 +8,13 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from django.core.exceptions import PermissionDenied
-from django.db import close_old_connections
 from django.http import Http404
 
 from images import access
 from images.jobs.life import job_give_up
 from images.jobs.operations import OPERATIONS
-from images.live.asgi_access import Refused, sender_of, session_key
-from images.live.stream_access import Listener, listeners_again
+from images.live.asgi import Refused, fresh_connections, sender_of, session_key
+from images.live.listeners import Listener, listeners_again
 from images.models import Job, JobState, User
 from images.transfers.relay import RelayClosed
 
@@ -37,6 +36,7 @@ class Transfer:
     file: str
 
 
+@fresh_connections()
 def transfer_of(scope: Any, pk: int) -> Transfer:
     """Checks as a view would: session, CSRF, the job visible, the permission held, and the job one's own.
 
@@ -51,8 +51,6 @@ def transfer_of(scope: Any, pk: int) -> Transfer:
         raise Refused(404) from None
     except PermissionDenied:
         raise Refused(403) from None
-    finally:
-        close_old_connections()
 
 
 def _named(scope: Any) -> list[int]:
@@ -94,34 +92,25 @@ class Look:
             self._looked_at = now
             self._look(now)
 
+    @fresh_connections()
     def _look(self, now: float) -> None:
-        close_old_connections()
-        try:
-            if not states_of([self.job]):
-                raise RelayClosed("transfer_stopped")
-            if now - self._rechecked_at >= RECHECK_SECONDS:
-                self._rechecked_at = now
-                if listeners_again([self.listener]) == [None]:
-                    raise RelayClosed("transfer_signed_out")
-        finally:
-            close_old_connections()
+        if not states_of([self.job]):
+            raise RelayClosed("transfer_stopped")
+        if now - self._rechecked_at >= RECHECK_SECONDS:
+            self._rechecked_at = now
+            if listeners_again([self.listener]) == [None]:
+                raise RelayClosed("transfer_signed_out")
 
 
+@fresh_connections()
 def states_of(jobs: Sequence[int]) -> dict[int, str]:
     """The state of each job that is not over and that nobody has asked to end."""
-    close_old_connections()
-    try:
-        rows = Job.objects.open().filter(pk__in=jobs, cancel_requested_at=None)
-        return dict(rows.values_list("pk", "state"))
-    finally:
-        close_old_connections()
+    rows = Job.objects.open().filter(pk__in=jobs, cancel_requested_at=None)
+    return dict(rows.values_list("pk", "state"))
 
 
+@fresh_connections()
 def give_up(jobs: Sequence[int], code: str) -> None:
     """Ends jobs that no worker took in time; what a worker took meanwhile is left to it."""
-    close_old_connections()
-    try:
-        for job in Job.objects.filter(pk__in=jobs, state=JobState.QUEUED).select_related("host"):
-            job_give_up(job, code)
-    finally:
-        close_old_connections()
+    for job in Job.objects.filter(pk__in=jobs, state=JobState.QUEUED).select_related("host"):
+        job_give_up(job, code)

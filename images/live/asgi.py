@@ -1,8 +1,8 @@
 """For raw ASGI endpoints: who asks, by the same checks that Django makes. Reads the database; call from a thread."""
 
 import io
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from contextlib import closing, contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -17,6 +17,20 @@ from django.middleware.csrf import CsrfViewMiddleware
 
 from images.models import User
 
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+@contextmanager
+def fresh_connections() -> Iterator[None]:
+    """Around what reads the database in a thread: outside of a request nobody else closes old connections."""
+    close_old_connections()
+    try:
+        yield
+    finally:
+        close_old_connections()
+
 
 class Refused(Exception):
     """The status that the request is answered with."""
@@ -26,12 +40,12 @@ class Refused(Exception):
         self.status = status
 
 
+@fresh_connections()
 def sender_of(scope: Any) -> User:
     """Who sends a request that changes something: session, Origin and CSRF token are checked.
 
     Raises Refused: 400 not our host name, 401 nobody, 403 no token, or a password that is to be replaced.
     """
-    close_old_connections()
     try:
         with closing(ASGIRequest(scope, io.BytesIO())) as request:
             request.get_host()
@@ -40,8 +54,6 @@ def sender_of(scope: Any) -> User:
             return user
     except (SuspiciousOperation, BadRequest):
         raise Refused(400) from None
-    finally:
-        close_old_connections()
 
 
 def person_of(request: HttpRequest, session_key: str) -> User | None:

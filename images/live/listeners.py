@@ -4,12 +4,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from django.contrib.sessions.models import Session
-from django.db import close_old_connections
 from django.http import HttpRequest
 from django.utils import timezone
 
 from images import access
-from images.live.asgi_access import person_of
+from images.live.asgi import fresh_connections, person_of
 from images.models import User
 
 
@@ -29,35 +28,29 @@ def allowed_topics(listener: Listener, topics: Iterable[str]) -> frozenset[str]:
     return frozenset(topic for topic in topics if topic == own or not topic.startswith("by:"))
 
 
+@fresh_connections()
 def listener_of(session_key: str) -> Listener | None:
     """Whose session this is.
 
     None when it is nobody's or has ended, or its person was switched off or has to choose a new password.
     """
-    close_old_connections()
-    try:
-        user = person_of(HttpRequest(), session_key)
-        if user is None or user.must_change_password:
-            return None
-        return Listener(session_key, user.pk, user.get_session_auth_hash(), access.host_scope(user, "view"))
-    finally:
-        close_old_connections()
+    user = person_of(HttpRequest(), session_key)
+    if user is None or user.must_change_password:
+        return None
+    return Listener(session_key, user.pk, user.get_session_auth_hash(), access.host_scope(user, "view"))
 
 
+@fresh_connections()
 def listeners_again(listeners: Sequence[Listener]) -> list[Listener | None]:
     """The same, for listeners that were let in before; together, because there may be a thousand of them."""
-    close_old_connections()
-    try:
-        keys = {each.session_key for each in listeners}
-        sessions = Session.objects.filter(session_key__in=keys, expire_date__gt=timezone.now())
-        alive = set(sessions.values_list("session_key", flat=True))
-        people = User.objects.filter(is_active=True, must_change_password=False)
-        users = people.filter(pk__in={each.user_id for each in listeners}).in_bulk()
-        return [
-            _again(each, users.get(each.user_id)) if each.session_key in alive else None for each in listeners
-        ]
-    finally:
-        close_old_connections()
+    keys = {each.session_key for each in listeners}
+    sessions = Session.objects.filter(session_key__in=keys, expire_date__gt=timezone.now())
+    alive = set(sessions.values_list("session_key", flat=True))
+    people = User.objects.filter(is_active=True, must_change_password=False)
+    users = people.filter(pk__in={each.user_id for each in listeners}).in_bulk()
+    return [
+        _again(each, users.get(each.user_id)) if each.session_key in alive else None for each in listeners
+    ]
 
 
 def _again(listener: Listener, user: User | None) -> Listener | None:
