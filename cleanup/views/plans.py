@@ -13,10 +13,10 @@ from cleanup import access, listings, policies, prunes, runs
 from cleanup.forms.filters import PlanFilterForm
 from cleanup.models import Plan, PlanState
 from cleanup.unknowns import plan_unknowns
-from cleanup.views.dialogs import dialog
 from images.access import access_host
 from images.errors import Explanation, UserError, explain
 from images.models import Permission
+from images.views.dialogs import own_dialog
 from images.views.requests import SignedInRequest
 
 HOSTS_PER_PAGE = 25
@@ -131,7 +131,7 @@ def plan_run(request: SignedInRequest, pk: int) -> HttpResponse:
             return redirect("cleanup:run-detail", runs.run_start(by=request.user, plan=plan).pk)
         except UserError as error:
             context["error"] = explain(error.code, error.values)
-    return dialog(request, "plan_run", context)
+    return own_dialog(request, "cleanup/plan_run.html", context)
 
 
 @require_POST

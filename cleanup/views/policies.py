@@ -6,19 +6,19 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
-from django_htmx.http import HttpResponseClientRefresh
 
 from cleanup import access, listings, policies, presets
 from cleanup.forms.filters import PauseForm
 from cleanup.forms.policies import PolicyForm
 from cleanup.forms.rules import rule_form_new
 from cleanup.models import Policy
-from cleanup.views.dialogs import dialog
 from images.access import access_everywhere, can_anywhere, can_everywhere
 from images.errors import UserError
 from images.models import Permission, User
+from images.views.dialogs import own_dialog, shown_again
 from images.views.requests import SignedInRequest
 
 RUNS_SHOWN = 8
@@ -124,7 +124,7 @@ def policy_remove(request: SignedInRequest, pk: int) -> HttpResponse:
             return redirect("cleanup:policy-list")
         except UserError as error:
             context["error"] = error
-    return dialog(request, "policy_remove", context)
+    return own_dialog(request, "cleanup/policy_remove.html", context)
 
 
 @require_http_methods(["GET", "POST"])
@@ -134,5 +134,5 @@ def cleanup_pause(request: SignedInRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         chosen = form.cleaned_data
         policies.cleanup_pause(by=request.user, is_paused=chosen["is_paused"], reason=chosen["reason"])
-        return HttpResponseClientRefresh() if request.htmx else redirect("cleanup:policy-list")
-    return dialog(request, "pause", {"form": form, "switch": listings.pause_switch()})
+        return shown_again(request, reverse("cleanup:policy-list"))
+    return own_dialog(request, "cleanup/pause.html", {"form": form, "switch": listings.pause_switch()})

@@ -12,10 +12,10 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from cleanup import access, listings, runs
 from cleanup.forms.filters import RunFilterForm, RunItemFilterForm
 from cleanup.models import HostRun, Item, Run
-from cleanup.views.dialogs import dialog
 from cleanup.views.plans import refusal
 from images.errors import UserError, explain
 from images.models import Permission
+from images.views.dialogs import own_dialog
 from images.views.requests import SignedInRequest
 
 RUNS_PER_PAGE = 50
@@ -95,7 +95,7 @@ def run_cancel(request: SignedInRequest, pk: int) -> HttpResponse:
     run = access.access_run(request.user, pk, Permission.RUN_CLEANUP)
     if request.method == "GET":
         ended = None if run.state in listings.OPEN_RUN_STATES else explain("run_ended")
-        return dialog(request, "run_cancel", {"run": run, "ended": ended})
+        return own_dialog(request, "cleanup/run_cancel.html", {"run": run, "ended": ended})
     try:
         runs.run_cancel(by=request.user, run=run)
         messages.success(request, _("The run is being cancelled: no further image is removed."))

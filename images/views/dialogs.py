@@ -3,14 +3,16 @@
 from typing import Any
 
 from django.forms import Form
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
+from django_htmx.http import HttpResponseClientRedirect, HttpResponseClientRefresh
 
 from images.errors import UserError, explain
+from images.views.requests import SignedInRequest
 
 
 def dialog(
-    request: HttpRequest,
+    request: SignedInRequest,
     *,
     title: str,
     submit: str,
@@ -27,14 +29,21 @@ def dialog(
     if error is not None:
         context["error"] = explain(error.code, error.values, error.raw)
     # An unsuccessful form is a 200: htmx puts only successful answers into the page.
-    is_fragment = request.headers.get("HX-Request") == "true"
-    return render(
-        request, "components/dialog.html" if is_fragment else "components/dialog_page.html", context
-    )
+    template = "components/dialog.html" if request.htmx else "components/dialog_page.html"
+    return render(request, template, context)
 
 
-def go_to(request: HttpRequest, url: str) -> HttpResponse:
+def own_dialog(request: SignedInRequest, template: str, context: dict[str, Any]) -> HttpResponse:
+    """A dialog that has a template of its own: a page, and in it the dialog as the partial named like the file."""
+    partial = template.rpartition("/")[2].removesuffix(".html")
+    return render(request, f"{template}#{partial}" if request.htmx else template, context)
+
+
+def go_to(request: SignedInRequest, url: str) -> HttpResponse:
     """Leads the whole page somewhere, from a dialog as from a plain form."""
-    if request.headers.get("HX-Request") == "true":
-        return HttpResponse(headers={"HX-Redirect": url})
-    return HttpResponseRedirect(url)
+    return HttpResponseClientRedirect(url) if request.htmx else HttpResponseRedirect(url)
+
+
+def shown_again(request: SignedInRequest, otherwise: str) -> HttpResponse:
+    """After a dialog: the page below it anew; without a script the page `otherwise`."""
+    return HttpResponseClientRefresh() if request.htmx else HttpResponseRedirect(otherwise)

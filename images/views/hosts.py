@@ -5,7 +5,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.db.models import Prefetch, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -29,7 +29,7 @@ from images.models.host import CheckState
 from images.ssh_keys import new_private_key
 from images.templatetags.drydock_people import engine_name
 from images.views.dialogs import dialog, go_to
-from images.views.requests import SignedInRequest
+from images.views.requests import SignedInRequest, is_fragment
 
 _form_methods = require_http_methods(["GET", "HEAD", "POST"])
 _secret = sensitive_post_parameters("tls_key", "ssh_key", "ssh_made_key")
@@ -39,10 +39,6 @@ _SLOW = timedelta(seconds=15)
 _HEAVY = ("tls_ca", "tls_certificate", "tls_key", "ssh_key", "ssh_host_key", "error_raw")
 
 
-def _is_fragment(request: HttpRequest) -> bool:
-    return request.headers.get("HX-Request") == "true" and "HX-History-Restore-Request" not in request.headers
-
-
 @require_safe
 def host_list(request: SignedInRequest) -> HttpResponse:
     user = request.user
@@ -50,7 +46,7 @@ def host_list(request: SignedInRequest) -> HttpResponse:
     groups = Prefetch("groups", access.groups_for(user, Permission.VIEW))
     hosts = form.filter(Host.objects.visible_to(user)).defer(*_HEAVY).prefetch_related(groups)
     context = {"form": form, "hosts": hosts, "is_filtered": any(request.GET.values())}
-    template = "images/host_list.html#hosts" if _is_fragment(request) else "images/host_list.html"
+    template = "images/host_list.html#hosts" if is_fragment(request) else "images/host_list.html"
     return render(request, template, context)
 
 
@@ -191,7 +187,7 @@ def host_detail(request: SignedInRequest, *, pk: int) -> HttpResponse:
         "jobs": jobs,
         "copies": _largest(host),
     } | queue.waits(jobs, user)
-    template = "images/host_detail.html#live" if _is_fragment(request) else "images/host_detail.html"
+    template = "images/host_detail.html#live" if is_fragment(request) else "images/host_detail.html"
     return render(request, template, context)
 
 

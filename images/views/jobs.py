@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.db.models import Count
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import HttpResponse, StreamingHttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
@@ -23,16 +23,12 @@ from images.models import Job, JobItem, JobState, User
 from images.retry import job_retry as retry
 from images.retry import may_begin_again, may_change, may_retry, permission_for
 from images.views.dialogs import dialog, go_to
-from images.views.requests import SignedInRequest
+from images.views.requests import SignedInRequest, is_fragment
 from images.views.streaming import streamed
 
 PAGE_SIZE = 50
 ITEMS_PER_PAGE = 100
 _LONG_WAIT = timedelta(seconds=60)  # a free worker takes a job at once; four ticks would have woken one
-
-
-def _is_fragment(request: HttpRequest) -> bool:
-    return request.headers.get("HX-Request") == "true" and "HX-History-Restore-Request" not in request.headers
 
 
 @require_safe
@@ -44,7 +40,7 @@ def job_list(request: SignedInRequest) -> HttpResponse:
     is_filtered = any(value for name, value in request.GET.items() if name != "page")
     context = {"form": form, "page": page, "is_filtered": is_filtered}
     context |= queue.waits(page.object_list, user)
-    template = "images/job_list.html#job_table" if _is_fragment(request) else "images/job_list.html"
+    template = "images/job_list.html#job_table" if is_fragment(request) else "images/job_list.html"
     return render(request, template, context)
 
 
@@ -59,11 +55,11 @@ def jobs_url(jobs: Sequence[Job]) -> str:
 def job_detail(request: SignedInRequest, *, pk: int) -> HttpResponse:
     user = request.user
     job = access.access_job(user, pk)
-    template = "images/job_detail.html#job_live" if _is_fragment(request) else "images/job_detail.html"
+    template = "images/job_detail.html#job_live" if is_fragment(request) else "images/job_detail.html"
     return render(request, template, _detail(request, user, job))
 
 
-def _detail(request: HttpRequest, user: User, job: Job) -> dict[str, Any]:
+def _detail(request: SignedInRequest, user: User, job: Job) -> dict[str, Any]:
     # In their own order, never by state: rows must not jump while one watches.
     items = JobItem.objects.filter(job=job).select_related("copy")
     steps = logs.steps(job)

@@ -4,14 +4,15 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.http import HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
-from django_htmx.http import HttpResponseClientRefresh
 
 from images import access, pins
 from images.forms.pins import PinFilterForm, PinForm
 from images.models import Permission
+from images.views.dialogs import own_dialog, shown_again
 from images.views.requests import SignedInRequest
 
 PAGE_LENGTH = 50
@@ -48,9 +49,9 @@ def pin_add(request: SignedInRequest, image_pk: int) -> HttpResponse:
             ends_at=form.ends_at,
         )
         messages.success(request, _("The image is pinned: nothing removes it there any more."))
-        return _done(request, "images:image-detail", image.pk)
+        return shown_again(request, reverse("images:image-detail", args=[image.pk]))
     name = pins.image_name(image, request.user)
-    return _dialog(request, "pin_add", {"form": form, "image": image, "name": name})
+    return own_dialog(request, "images/pin_add.html", {"form": form, "image": image, "name": name})
 
 
 @require_http_methods(["GET", "POST"])
@@ -59,15 +60,7 @@ def pin_remove(request: SignedInRequest, pk: int) -> HttpResponse:
     if request.method == "POST":
         pins.pin_remove(by=request.user, pin=pin)
         messages.success(request, _("The pin was removed. From now on policies may remove the image again."))
-        return _done(request, "images:pin-list")
-    return _dialog(request, "pin_remove", {"pin": pin, "name": pins.image_name(pin.image, request.user)})
-
-
-def _dialog(request: SignedInRequest, name: str, context: dict[str, object]) -> HttpResponse:
-    """The dialog alone for htmx; without a script it is a page of its own."""
-    fragment = f"images/{name}.html#{name}" if request.htmx else f"images/{name}.html"
-    return render(request, fragment, context)
-
-
-def _done(request: SignedInRequest, url_name: str, *args: object) -> HttpResponse:
-    return HttpResponseClientRefresh() if request.htmx else redirect(url_name, *args)
+        return shown_again(request, reverse("images:pin-list"))
+    return own_dialog(
+        request, "images/pin_remove.html", {"pin": pin, "name": pins.image_name(pin.image, request.user)}
+    )

@@ -11,3 +11,8 @@ class SignedInRequest(HttpRequest):
 
     user: User
     htmx: HtmxDetails
+
+
+def is_fragment(request: SignedInRequest) -> bool:
+    """Whether htmx asks for a part of the page; going back in the browser's history it wants all of it."""
+    return bool(request.htmx) and not request.htmx.history_restore_request

@@ -5,7 +5,7 @@ from functools import wraps
 from typing import Any
 
 from django.db.models import Count
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -35,7 +35,7 @@ def managers_only(view: View) -> View:
 
 @require_safe
 @managers_only
-def team(request: HttpRequest) -> HttpResponse:
+def team(request: SignedInRequest) -> HttpResponse:
     context = {
         "people": User.objects.prefetch_related("teams"),
         "admin_ids": set(services.admins().values_list("pk", flat=True)),
@@ -61,7 +61,7 @@ def user_add(request: SignedInRequest) -> HttpResponse:
 
 @require_safe
 @managers_only
-def user_detail(request: HttpRequest, *, pk: int) -> HttpResponse:
+def user_detail(request: SignedInRequest, *, pk: int) -> HttpResponse:
     person = get_object_or_404(User, pk=pk)
     hosts = Host.objects.only("pk", "name").prefetch_related("groups")
     teams = person.teams.prefetch_related("grants__role", "grants__group")
