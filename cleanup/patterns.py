@@ -1,6 +1,7 @@
 """Patterns people write for tags and repositories: glob or regular expression, never able to hang. Pure."""
 
 import fnmatch
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,8 +67,9 @@ class Pattern:
         except PatternTooSlow as slow:
             raise PatternError("slow_regex") from slow
 
-    @property
-    def matches_everything(self) -> bool:
-        if self.syntax == "glob":
-            return not self.text.strip("*")
-        return self.text.strip("^$") in {".*", ".+", "(.*)", "(.+)"}
+    def matches_all(self, names: Iterable[str]) -> bool:
+        """False when it is too slow to tell."""
+        try:
+            return all(self.matches(name) for name in names)
+        except PatternTooSlow:
+            return False

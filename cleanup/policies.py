@@ -240,12 +240,14 @@ def plan_make(*, by: User | None, policy: Policy) -> Plan:
 def plan_seen(*, by: User, plan: Plan) -> None:
     """Somebody has looked at this plan: its revision of the policy may run unattended from now on.
 
-    Raises UserError plan_not_ready or plan_expired for a plan there is nothing to see of.
+    Raises UserError plan_not_ready, plan_expired or plan_sees_nothing for a plan there is nothing to see of.
     """
     if plan.state != PlanState.READY:
         raise UserError("plan_not_ready")
     if plan.is_expired:
         raise UserError("plan_expired")
+    if not plan.sees_a_host:
+        raise UserError("plan_sees_nothing")
     may = can_on_policy(by, plan.policy, Permission.RUN_CLEANUP)
     current = Policy.objects.filter(pk=plan.policy_id, revision=plan.policy_revision)
     fresh = current.exclude(seen_revision=plan.policy_revision)

@@ -15,6 +15,11 @@ CLEANUP: dict[str, Problem] = {
         "",
         _("Wait until it is made, or make a new one."),
     ),
+    "plan_sees_nothing": Problem(
+        _("No host of this plan could be looked at, so it does not show what would go."),
+        "",
+        _("Make a new preview once they answer."),
+    ),
     "plan_expired": Problem(
         _("The plan has expired."),
         _("A plan is good for a limited time, because the hosts change."),

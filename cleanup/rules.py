@@ -23,7 +23,7 @@ class Field:
     """One thing a rule asks for. Its label and those of its choices are in wording.py."""
 
     name: str
-    type: str  # "integer", "text" or "choice"
+    type: str  # "integer", "text", "label" or "choice"
     default: int | str
     minimum: int = 0
     maximum: int = 0
@@ -110,6 +110,8 @@ def _field_error(field: Field, value: Any) -> FieldError | None:
         return None if value in field.choices else FieldError("bad_choice", {"value": str(value)})
     if len(str(value)) > field.max_length:
         return FieldError("too_long", {"detail": str(field.max_length)})
+    if field.type == "label" and not str(value).partition("=")[0].strip():
+        return FieldError("label_key")
     return None if str(value).strip() else FieldError("required")
 
 
@@ -244,6 +246,30 @@ class BeyondNewest(Rule):
         return {"count": self.count, "order": self.order, "repository": repository, "place": place}
 
 
+_TAGS = (
+    "latest",
+    "0",
+    "7.4",
+    "1.27.0-alpine",
+    "v2.0.0-rc.1",
+    "x",
+    "A_b",
+    "main-20260601",
+    "sha-3f2a9c1",
+    "a" * 64,
+)
+_REPOSITORIES = (
+    "redis",
+    "shop/api",
+    "x/y/z_0",
+    "registry.example.com:5000/ci/web",
+    "docker.io/library/a-b.c",
+)
+_OF_EVERY_MAKE = {
+    "tag": _TAGS,
+    "repository": _REPOSITORIES,
+    "reference": [f"{repository}:{tag}" for repository in _REPOSITORIES for tag in _TAGS],
+}
 _PATTERN = Field("pattern", "text", "", max_length=MAX_LENGTH)
 _SYNTAX = Field("syntax", "choice", "glob", choices=("glob", "regex"))
 
@@ -275,7 +301,8 @@ class _PatternRule(Rule):
 
     @property
     def takes_all(self) -> bool:
-        return self._matcher.matches_everything
+        """As far as names of every make tell: what matches all of them was hardly meant to leave anything out."""
+        return self._matcher.matches_all(_OF_EVERY_MAKE[self.target])
 
 
 @register
@@ -348,7 +375,7 @@ class KeepLabel(Rule):
     label: str
     kind: ClassVar[str] = "keep_label"
     effect: ClassVar[str] = KEEP
-    fields: ClassVar[tuple[Field, ...]] = (Field("label", "text", "", max_length=200),)
+    fields: ClassVar[tuple[Field, ...]] = (Field("label", "label", "", max_length=200),)
 
     def matches(self, copy: CopyFacts, host: HostFacts, now: datetime) -> Values | None:
         key, has_value, value = self.label.partition("=")

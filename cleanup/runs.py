@@ -106,13 +106,22 @@ def _is_above_limits(plan: Plan) -> bool:
 
 
 def _wait(run: Run, reason: str) -> None:
+    _replace_older(run)
     run.state, run.waiting_reason = RunState.WAITING, reason
     run.save(update_fields=["state", "waiting_reason"])
     _tell(run)
 
 
+def _replace_older(run: Run) -> None:
+    """Of the runs of a policy that wait, only the last means anything: its plan is the one that is true now."""
+    older = Run.objects.select_for_update().filter(policy=run.policy, state=RunState.WAITING, pk__lt=run.pk)
+    for each in older:
+        _close(each, RunState.CANCELLED, "replaced")
+
+
 def _begin(run: Run) -> None:
     assert run.plan
+    _replace_older(run)
     run.state, run.started_at = RunState.RUNNING, timezone.now()
     run.save(update_fields=["state", "started_at"])
     for host_plan in run.plan.host_plans.filter(item_count__gt=0).select_related("host"):

@@ -15,12 +15,22 @@ NAMES_SHOWN = 8
 def plan_unknowns(user: User, plan: Plan) -> list[str]:
     """One sentence for each thing that is not known on some of the plan's hosts, with their names.
 
-    Not of hosts that the plan leaves out, and of last use only where a rule asks for it.
+    Of hosts that the plan leaves out only that; of last use only where a rule asks for it.
     """
+    left_out = [
+        each.host
+        for each in access.restrict_by_host(
+            plan.host_plans.left_out().select_related("host"), user, Permission.VIEW
+        )
+    ]
     planned = plan.host_plans.filter(warning="").select_related("host")
     hosts = [each.host for each in access.restrict_by_host(planned, user, Permission.VIEW)]
     asks_for_use = any(REGISTRY[rule["kind"]].needs_use for rule in plan.rules)
     sentences = (
+        (
+            _("Left out, so nothing goes there now, and this does not show what would: %(hosts)s."),
+            left_out,
+        ),
         (
             _("Offline now, so the picture may be old and nothing can be removed there: %(hosts)s."),
             [host for host in hosts if host.state == HostState.OFFLINE],

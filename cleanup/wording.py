@@ -62,6 +62,7 @@ CHOICE_LABELS: dict[str, Text] = {
 ERRORS: dict[str, Text] = {
     "required": _("This is needed."),
     "too_long": _("At most %(detail)s characters."),
+    "label_key": _("Write the label’s key, or key=value: without a key no image has it."),
     "not_a_number": _("Enter a whole number."),
     "out_of_range": _("Enter a number from %(minimum)s to %(maximum)s."),
     "bad_choice": _("Choose one of the list."),
@@ -156,6 +157,7 @@ WAITING: dict[str, Text] = {
 NOT_BEGUN: dict[str, Text] = {
     "limit": _("It would have removed more than the policy's limit."),
     "unseen": _("Nobody had looked at a plan of the policy as it stood then."),
+    "replaced": _("A later run of the same policy took its place."),
     "paused": _("All cleanup was paused."),
     "off": _("The policy was switched off."),
 }

@@ -51,6 +51,11 @@ class Plan(models.Model):
         return Promise(self.promised_bytes, self.promised_bytes_high, self.is_up_to)
 
     @property
+    def sees_a_host(self) -> bool:
+        """Whether it shows of some host what would go there; costs a query."""
+        return self.host_plans.filter(warning="").exists()
+
+    @property
     def is_expired(self) -> bool:
         """Too old to be run; one that was never made has no end and counts as that too."""
         return self.expires_at is None or self.expires_at <= timezone.now()

@@ -76,7 +76,8 @@ def outcome(item: Item) -> str:
 def why_not_begun(run: Run) -> str:
     """Why it waits, or what ended it before it began; "" where nothing did."""
     if run.state == RunState.WAITING:
-        return wording.waiting(run.waiting_reason)
+        was_unseen = run.waiting_reason == "unseen" and not run.policy.needs_a_look
+        return wording.not_begun("unseen") if was_unseen else wording.waiting(run.waiting_reason)
     return wording.not_begun(run.waiting_reason) if run.ended_at and not run.started_at else ""
 
 

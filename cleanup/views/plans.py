@@ -91,7 +91,11 @@ def _decisions(request: SignedInRequest, plan: Plan) -> dict[str, Any]:
         "is_expired": is_expired,
         "refused": refusal(plan),
         "may_run": access.can_on_plan(request.user, plan, Permission.RUN_CLEANUP),
-        "may_approve": may_approve and is_current and not is_expired and plan.policy.waits_for_a_look,
+        "may_approve": may_approve
+        and is_current
+        and not is_expired
+        and plan.policy.waits_for_a_look
+        and plan.sees_a_host,
     }
 
 

@@ -6,16 +6,19 @@ from django.contrib import messages
 from django.core.paginator import Page, Paginator
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_GET, require_http_methods
 
 from cleanup import access, listings, runs
 from cleanup.forms.filters import RunFilterForm, RunItemFilterForm
-from cleanup.models import HostRun, Item, Run
+from cleanup.models import HostRun, Item, Run, RunState
+from cleanup.templatetags.cleanup import hosts_count, images_count
 from cleanup.views.plans import refusal
 from images.errors import UserError, explain
-from images.models import Permission
-from images.views.dialogs import own_dialog
+from images.models import ItemState, Permission
+from images.templatetags.drydock import promised_text
+from images.views.dialogs import dialog, go_to, own_dialog
 from images.views.requests import SignedInRequest
 
 RUNS_PER_PAGE = 50
@@ -53,6 +56,7 @@ def _head(request: SignedInRequest, run: Run, parts: list[listings.HostProgress]
         "parts": parts,
         "done": sum(part.done for part in parts),
         "total": sum(part.total for part in parts),
+        "was_gone": sum(part.counts.get(ItemState.GONE, 0) for part in parts),
         "is_open": run.state in listings.OPEN_RUN_STATES,
         "is_kept": run.promise and run.freed_bytes is not None and run.promise.is_kept(run.freed_bytes),
         # Asked by the template, and only where it has a button for it.
@@ -104,12 +108,32 @@ def run_cancel(request: SignedInRequest, pk: int) -> HttpResponse:
     return redirect("cleanup:run-detail", run.pk)
 
 
-@require_POST
+@require_http_methods(["GET", "POST"])
 def run_approve(request: SignedInRequest, pk: int) -> HttpResponse:
+    """Asks first: what goes, and that it is an approval of the policy as well where nobody had seen it."""
     run = access.access_run(request.user, pk, Permission.RUN_CLEANUP)
-    try:
-        runs.run_approve(by=request.user, run=run)
-        messages.success(request, _("The run was approved."))
-    except UserError as error:
-        messages.error(request, str(error))
-    return redirect("cleanup:run-detail", run.pk)
+    back = reverse("cleanup:run-detail", args=[run.pk])
+    if request.method == "POST":
+        try:
+            runs.run_approve(by=request.user, run=run)
+            messages.success(request, _("The run was approved."))
+        except UserError as error:
+            messages.error(request, str(error))
+        return go_to(request, back)
+    plan = run.plan
+    if run.state != RunState.WAITING or plan is None:
+        return _dialog_of(request, back, error=UserError("run_not_waiting"))
+    if refused := runs.plan_refused(plan):
+        return _dialog_of(request, back, error=refused)
+    names = {"images": images_count(plan.item_count), "hosts": hosts_count(listings.removing_hosts(plan))}
+    frees = _("This frees %(bytes)s.") % {"bytes": promised_text(plan.promise)}
+    points = [_("Exactly the images of its plan go; one that is in use, pinned or changed by then stays.")]
+    if run.policy.waits_for_a_look:
+        points.append(_("From then on the policy runs on its schedule, and nobody is asked first."))
+    title = _("Remove %(images)s from %(hosts)s?") % names
+    submit = _("Approve: remove %(images)s") % names
+    return dialog(request, title=title, submit=submit, text=frees, points=points, danger=True, back=back)
+
+
+def _dialog_of(request: SignedInRequest, back: str, error: UserError) -> HttpResponse:
+    return dialog(request, title=_("Approve a run"), submit="", error=error, back=back, dismiss=_("Close"))

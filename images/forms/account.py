@@ -72,6 +72,14 @@ class OwnPasswordForm(StyledForm, PasswordChangeForm):
         super().__init__(request.user, *args, **kwargs)
         self.request = request
 
+    def clean_new_password1(self) -> str:
+        password: str = self.cleaned_data["new_password1"]
+        if self.user.check_password(password):
+            raise ValidationError(
+                _("This is the password you have now. Choose one that nobody else knows."), code="same"
+            )
+        return password
+
     def clean_old_password(self) -> str:
         try:
             attempt = _attempt(self.user.get_username(), self.request)

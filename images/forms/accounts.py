@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from images.accounts.prefixes import host_of
-from images.forms.base import NameField, StyledForm
+from images.forms.base import NameField, WholeRowForm
 from images.models.account import Account
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def ca_field(hint: "Words") -> forms.CharField:
     )
 
 
-class AccountForm(StyledForm):
+class AccountForm(WholeRowForm):
     """One account. Of one that exists, an empty password means the stored one, for the same place and person.
 
     Subclasses add what differs in words: `address`, `username` and `ca`.

@@ -3,12 +3,17 @@
 import unicodedata
 from collections.abc import Iterable
 from datetime import date
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db.models import QuerySet
+from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
+
+if TYPE_CHECKING:
+    from django.http import QueryDict
 
 ROW_DIGITS = 18  # one fewer than the largest number a database can hold: nobody has so many rows
 
@@ -96,6 +101,41 @@ class StyledForm(forms.Form):
         super().__init__(*args, **kwargs)
         for field in self.fields.values():
             _style(field.widget)
+
+
+class WholeRowForm(StyledForm):
+    """Writes all that it shows: notices when somebody else changed that since it was shown.
+
+    What is stored now is the form's initial. Who was told may save once more.
+    """
+
+    version = forms.CharField(required=False, widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        shown = [repr(_plain(self.get_initial_for_field(field, name))) for name, field in self.fields.items()]
+        self._stored = salted_hmac("images.forms.version", "\n".join(shown)).hexdigest()
+        self.initial["version"] = self._stored
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        if cleaned.pop("version", "") not in ("", self._stored):
+            data = cast("QueryDict", self.data).copy()
+            data["version"] = self._stored
+            self.data = data
+            message = _(
+                "Somebody changed this meanwhile. Look at it in another window: saving once more puts what stands "
+                "here in its place."
+            )
+            self.add_error(None, message)
+        return cleaned
+
+
+def _plain(value: Any) -> Any:
+    """Rows by their numbers, in one order."""
+    if isinstance(value, QuerySet | list | tuple):
+        return sorted(str(getattr(each, "pk", each)) for each in value)
+    return value
 
 
 def _style(widget: forms.Widget) -> None:

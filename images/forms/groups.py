@@ -6,11 +6,11 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
-from images.forms.base import NameField, RowsField, StyledForm
+from images.forms.base import NameField, RowsField, WholeRowForm
 from images.models import Host, HostGroup
 
 
-class GroupForm(StyledForm):
+class GroupForm(WholeRowForm):
     name = NameField(
         help_text=_("What the hosts have in common, such as “production” or “ci”."),
     )

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from images import access, addresses
 from images.forms import ssh
-from images.forms.base import NameField, RowsField, SearchField, StyledForm
+from images.forms.base import NameField, RowsField, SearchField, StyledForm, WholeRowForm
 from images.models import Host, HostGroup, HostState, Permission, User
 from images.models.host import HostQuerySet
 
@@ -225,7 +225,7 @@ def _most(label: Any, help_text: Any = "") -> forms.IntegerField:
     )
 
 
-class HostForm(ConnectionForm):
+class HostForm(ConnectionForm, WholeRowForm):
     """A host as a person describes it."""
 
     name = NameField(help_text=_("What your team calls this machine."))

@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
-from images.forms.base import NameField, RowsField, StyledForm
+from images.forms.base import NameField, RowsField, StyledForm, WholeRowForm
 from images.models import HostGroup, Role, Team, User
 
 
@@ -55,13 +55,13 @@ class UserAddForm(FirstPasswordForm):
         return name
 
 
-class UserTeamsForm(StyledForm):
+class UserTeamsForm(WholeRowForm):
     teams = RowsField(
         label=_("Teams"), queryset=Team.objects.all(), required=False, widget=forms.CheckboxSelectMultiple
     )
 
 
-class TeamForm(StyledForm):
+class TeamForm(WholeRowForm):
     name = NameField()
     members = RowsField(
         label=_("Members"), queryset=User.objects.all(), required=False, widget=forms.CheckboxSelectMultiple

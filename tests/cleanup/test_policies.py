@@ -12,6 +12,7 @@ from django.utils import timezone
 from cleanup import access, policies
 from cleanup.models import CleanupSwitch, Plan, Policy
 from cleanup.policies import PolicyInput, PolicyInvalid, RuleInput, policy_add, policy_edit, policy_errors
+from images.errors import UserError
 from images.models import AuditEntry, Host, HostGroup, Permission, User
 from tests import factories
 from tests.cleanup import rows
@@ -135,23 +136,41 @@ def test_next_time_follows_the_schedule_and_the_switch(admin: User) -> None:
         assert policy_edit(by=admin, policy=policy, data=data()).next_run_at is None
 
 
-def test_look_counts_for_the_revision_that_was_looked_at(admin: User) -> None:
-    policy = policy_add(by=admin, data=data())
+def plan_of(policy: Policy, host: Host) -> Plan:
     plan = rows.make_plan(policy)
+    rows.add_host(plan, host)
+    return plan
+
+
+def test_look_counts_for_the_revision_that_was_looked_at(admin: User, host: Host) -> None:
+    policy = policy_add(by=admin, data=data())
+    plan = plan_of(policy, host)
     policy_edit(by=admin, policy=policy, data=data(minimum_age_hours=1))
     policies.plan_seen(by=admin, plan=plan)
     policy = Policy.objects.get()
     assert policy.needs_a_look
-    policies.plan_seen(by=admin, plan=rows.make_plan(policy))
+    policies.plan_seen(by=admin, plan=plan_of(policy, host))
     assert not Policy.objects.get().needs_a_look
     assert Policy.objects.get().seen_by == admin
+
+
+def test_plan_that_saw_no_host_is_no_look_at_the_policy(admin: User, host: Host) -> None:
+    policy = policy_add(by=admin, data=data())
+    plan = rows.make_plan(policy)
+    rows.add_host(plan, host, removed=0, kept=0, warning="host_offline")
+    with pytest.raises(UserError) as refused:
+        policies.plan_seen(by=admin, plan=plan)
+    assert refused.value.code == "plan_sees_nothing"
+    rows.add_host(plan, factories.make_host("other"))
+    policies.plan_seen(by=admin, plan=plan)
+    assert not Policy.objects.get().needs_a_look
 
 
 def test_look_of_who_may_not_run_it_does_not_count(admin: User, host: Host, group: HostGroup) -> None:
     policy = policy_add(by=admin, data=data(all_hosts=False, hosts=(host,)))
     viewer = factories.make_user()
     factories.grant(viewer, "viewer", group)
-    policies.plan_seen(by=viewer, plan=rows.make_plan(policy))
+    policies.plan_seen(by=viewer, plan=plan_of(policy, host))
     policy.refresh_from_db()
     assert policy.needs_a_look
 

@@ -222,9 +222,23 @@ def test_errors_are_told_by_field() -> None:
 
 
 def test_pattern_for_everything_is_known_as_such() -> None:
-    for pattern, syntax in (("*", "glob"), ("**", "glob"), (".*", "regex"), ("^.+$", "regex")):
-        assert make_rule("tag_pattern", {"pattern": pattern, "syntax": syntax, "target": "tag"}).takes_all
-    assert not make_rule("tag_pattern", {"pattern": "pr-*", "syntax": "glob", "target": "tag"}).takes_all
+    globs = [(pattern, "glob") for pattern in ("*", "**", "?*", "*?")]
+    expressions = [(text, "regex") for text in (".*", "^.+$", r"[\s\S]*", "(?s).*", ".*?", r"[^/]+|.*/.*")]
+    for pattern, syntax in globs + expressions:
+        for target in ("tag", "reference"):
+            assert make_rule(
+                "tag_pattern", {"pattern": pattern, "syntax": syntax, "target": target}
+            ).takes_all
+    assert make_rule("tag_pattern", {"pattern": "[^/]*", "syntax": "regex", "target": "tag"}).takes_all
+    for pattern in ("pr-*", "*-*", "v*", "*.*", "?", "[0-9]*", "*e*"):
+        assert not make_rule("tag_pattern", {"pattern": pattern, "syntax": "glob", "target": "tag"}).takes_all
+
+
+@pytest.mark.parametrize("label", ["=", " =yes", "=yes"])
+def test_label_without_a_key_would_keep_nothing_and_is_refused(label: str) -> None:
+    assert rule_errors("keep_label", {"label": label})["label"].code == "label_key"
+    assert not rule_errors("keep_label", {"label": "keep"})
+    assert not rule_errors("keep_label", {"label": "keep="})
 
 
 @pytest.mark.parametrize("kind", list(rules.REGISTRY))

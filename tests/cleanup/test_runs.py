@@ -219,6 +219,24 @@ def test_waiting_run_expires_with_its_plan(person: User, host: Host) -> None:
     assert run.state == RunState.EXPIRED
 
 
+def test_later_run_takes_the_place_of_one_that_waits(person: User, host: Host) -> None:
+    """Each would remove the same images, and only the last plan is true now."""
+    policy = policy_for(host, limit_items=1)
+    first = runs.run_start(by=person, plan=planned(policy, person))
+    elsewhere = runs.run_start(by=person, plan=planned(policy_for(host, limit_items=1), person))
+    second = runs.run_start(by=person, plan=planned(policy, person))
+    for run in (first, elsewhere, second):
+        run.refresh_from_db()
+    assert (first.state, first.waiting_reason) == (RunState.CANCELLED, "replaced")
+    assert (second.state, elsewhere.state) == (RunState.WAITING, RunState.WAITING)
+    with pytest.raises(UserError):
+        runs.run_approve(by=person, run=first)
+    Policy.objects.filter(pk=policy.pk).update(limit_items=None)
+    third = runs.run_start(by=person, plan=planned(Policy.objects.get(pk=policy.pk), person))
+    second.refresh_from_db()
+    assert (third.state, second.state) == (RunState.RUNNING, RunState.CANCELLED)
+
+
 def test_cancelled_before_its_job_began_leaves_all(person: User, host: Host) -> None:
     run = runs.run_start(by=person, plan=planned(policy_for(host), person))
     runs.run_cancel(by=person, run=run)

@@ -56,6 +56,9 @@ def test_hosts_that_are_left_out_have_their_own_words(admin: User) -> None:
     plan = plan_for(factories.make_host(is_estimate=True))
     plan.host_plans.update(warning="host_disabled")
     assert plan_unknowns(admin, plan) == []
+    plan.host_plans.update(warning="host_offline")
+    (sentence,) = plan_unknowns(admin, plan)
+    assert sentence.startswith("Left out, so nothing goes there now, and this does not show what would: ")
 
 
 def test_host_with_several_unknowns_is_in_each_sentence(admin: User) -> None:

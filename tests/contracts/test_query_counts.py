@@ -95,7 +95,7 @@ BASELINE: dict[str, tuple[int, int | None]] = {
     "cleanup:policy-detail": (11, 15),
     "cleanup:policy-edit": (11, 15),
     "cleanup:policy-remove": (6, 10),
-    "cleanup:plan-detail": (24, 30),
+    "cleanup:plan-detail": (26, 32),
     "cleanup:plan-part": (11, 12),
     "cleanup:plan-run": (7, 8),
     "cleanup:run-list": (9, 10),
@@ -103,6 +103,7 @@ BASELINE: dict[str, tuple[int, int | None]] = {
     "cleanup:run-host": (7, 8),
     "cleanup:run-items": (9, 10),
     "cleanup:run-cancel": (6, 7),
+    "cleanup:run-approve": (6, 7),
     "cleanup:pause": (5, None),
     "cleanup:host-runs": (7, 8),
     "cleanup:overview-fragment": (11, 12),  # what was measured and what was not are summed apart

@@ -164,7 +164,7 @@ TABLE: dict[str, Address] = {
     "cleanup:run-host": Address("GET", of="run", arguments=(("pk", "run"), ("host_pk", "host"))),
     "cleanup:run-items": Address("GET", of="run", arguments=(("pk", "run"), ("host_pk", "host"))),
     "cleanup:run-cancel": Address("GET POST", P.RUN_CLEANUP, of="run"),
-    "cleanup:run-approve": Address("POST", P.RUN_CLEANUP, of="run"),
+    "cleanup:run-approve": Address("GET POST", P.RUN_CLEANUP, of="run"),
     "cleanup:pause": Address("GET POST", P.RUN_CLEANUP, everywhere=True),
     "cleanup:host-runs": Address("GET", of="host"),
     "cleanup:host-prune": Address(

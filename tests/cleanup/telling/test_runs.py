@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from cleanup.models import CleanupSwitch, Item, Run, RunState
+from cleanup.models import CleanupSwitch, Item, Policy, Run, RunState
 from images.errors import explain
 from images.models import Host, ItemState, Job, User
 from tests import factories
@@ -143,7 +143,7 @@ def test_head_of_a_run_tells_who_began_it_and_how_it_went(client: Client, ada: U
         ({"freed_bytes": 1}, "Freed 1 B As the engines measured it."),
         (
             {"state": RunState.WAITING, "waiting_reason": "unseen"},
-            "This run waits for approval. Nobody has looked at a plan of",
+            "This run waits for approval. Nobody had looked at a plan of the policy as it stood then. Its plan",
         ),
     ],
 )
@@ -169,12 +169,40 @@ def test_head_of_an_open_run_follows_it_and_tells_only_what_is_so(
 def test_waiting_run_is_approved_by_a_button_or_tells_what_helps(
     client: Client, ada: User, host: Host
 ) -> None:
-    run = ran(host, RunState.WAITING)
+    run = ran(host, RunState.WAITING, waiting_reason="unseen", started_at=None, ended_at=None)
+    tells(words_of(client, "run-detail", run.pk), "Images done – Took")
+    Policy.objects.update(seen_revision=0)
+    tells(
+        words_of(client, "run-detail", run.pk), "Nobody has looked at a plan of the policy as it stands now."
+    )
+    question = words_of(client, "run-approve", run.pk)
+    tells(
+        question,
+        "Remove 2 images from 1 host? This frees 2.00 MB. Exactly the images of its plan go",
+        "From then on the policy runs on its schedule, and nobody is asked first.",
+        "Approve: remove 2 images",
+    )
+    Policy.objects.update(seen_revision=1)
+    assert "nobody is asked first" not in words_of(client, "run-approve", run.pk)
     way = ways_of(client, "run-detail", run.pk)["Approve: remove 2 images, free 2.00 MB"]
     assert way == address("run-approve", run.pk)
     CleanupSwitch.objects.create(is_paused=True, reason="Audit week")
     why = explain("cleanup_paused")
     tells(words_of(client, "run-detail", run.pk), f"It can not be approved now: {why.what} {why.remedy}")
+    tells(words_of(client, "run-approve", run.pk), why.what)
+    Run.objects.update(state=RunState.SUCCEEDED)
+    tells(words_of(client, "run-approve", run.pk), explain("run_not_waiting").what)
+
+
+def test_run_that_found_everything_gone_says_that_it_removed_nothing(
+    client: Client, ada: User, host: Host
+) -> None:
+    run = ran(host)
+    told = "This run removed nothing: all of its images were gone already when it came to them."
+    Item.objects.filter(position=0).update(state=ItemState.GONE)
+    assert told not in words_of(client, "run-detail", run.pk)
+    Item.objects.update(state=ItemState.GONE)
+    tells(words_of(client, "run-detail", run.pk), told)
 
 
 def test_head_tells_who_approved_a_run(client: Client, ada: User, host: Host) -> None:
