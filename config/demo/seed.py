@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from config.demo.engines import PrivateEngine
 from images.hosts.changes import host_add
-from images.models import Copy, Grant, Host, HostGroup, Role, Team, User
+from images.models import Copy, Grant, Host, HostGroup, Image, Role, Team, User
 
 KNOWN_DAYS = 120
 GROUPS = {"prod-eu-1": "production", "prod-eu-2": "production", "ci-runner-1": "ci"}
@@ -78,6 +78,11 @@ def dates() -> None:
         if used_days is not None and not copy.container_count:
             copy.last_used_at = now - timedelta(days=used_days)
         copy.save(update_fields=["arrived_at", "first_seen_at", "last_used_at"])
+        if copy.built_at and copy.built_at > copy.arrived_at:
+            # Built on the spot by a classic build, which takes no date.
+            built = copy.arrived_at - timedelta(minutes=5)
+            Image.objects.filter(pk=copy.image_id).update(built_at=built)
+            Copy.objects.filter(image=copy.image_id).update(built_at=built)
     know_use_since()
 
 

@@ -140,7 +140,7 @@ def rows_of(ids: Sequence[int]) -> list[Copy]:
         "containers", Container.objects.only("pk", "copy_id", "name", "container_id", "state")
     )
     # A whole host would bring its keys along, to be decrypted for each row.
-    hosts = Prefetch("host", Host.objects.only("name", "is_estimate", "is_enabled"))
+    hosts = Prefetch("host", Host.objects.only("name", "is_estimate", "is_enabled", "state"))
     found = Copy.objects.filter(pk__in=ids).defer("search_text")
     copies = {copy.pk: copy for copy in found.prefetch_related(hosts, references, containers)}
     rows = [copies[pk] for pk in ids if pk in copies]

@@ -107,12 +107,11 @@ def space_by_repository(user: User) -> list[Space]:
 
 
 def _label(name: str, box: Box) -> str:
-    """The name, else its last part, as much as fits; empty when the box is too small to read."""
+    """The name, else as much of its end as fits; empty when the box is too small to read."""
     if box.width < _LABEL_WIDTH or box.height < _LABEL_HEIGHT:
         return ""
     room = int((box.width - 12) / _CHARACTER_WIDTH)
-    short = name if len(name) <= room else name.rsplit("/", 1)[-1]
-    return short if len(short) <= room else short[: room - 1] + "…"
+    return name if len(name) <= room else "…" + name[len(name) - room + 1 :]
 
 
 def newest_copies(user: User, count: int = 8) -> Sequence[Copy]:

@@ -11,7 +11,7 @@ from images import access
 from images.fleet.query import FleetQuery, fleet_copies
 from images.inventory.holdings import freed_by_host
 from images.layers import Freed
-from images.models import Container, Copy, Host, Permission, Pin, Reference, User
+from images.models import Container, Copy, Host, HostState, Permission, Pin, Reference, User
 
 NAMED = 5
 """So many of a kind are named; the rest is a number."""
@@ -108,6 +108,10 @@ class Selection:
             for pk, others in shown
         ]
 
+    @property
+    def nothing_more(self) -> int:
+        return self.nothing_count - len(self.nothing)
+
     @cached_property
     def nothing_count(self) -> int:
         return sum(len(share.freed.blockers) for share in self.shares)
@@ -118,6 +122,12 @@ class Selection:
     def forbidden(self) -> list[Copy]:
         """Copies on hosts where the user may not remove images."""
         return [copy for copy in self.copies if not access.can(self.user, Permission.REMOVE, copy.host_id)]
+
+    @cached_property
+    def offline(self) -> list[Host]:
+        """Hosts that did not answer when they were last asked."""
+        hosts = {copy.host.pk: copy.host for copy in self.copies}
+        return [host for host in hosts.values() if host.is_enabled and host.state == HostState.OFFLINE]
 
     @cached_property
     def switched_off(self) -> list[Copy]:

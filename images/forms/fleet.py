@@ -167,8 +167,8 @@ class FleetForm(StyledForm):
 
     @property
     def problems(self) -> list[str]:
-        """The errors of fields that the page does not draw, and of those folded away."""
-        return self._wrong(but=self.MAIN)
+        """The errors of all fields: one beside its field is easily overlooked above a list that shows too much."""
+        return self._wrong(but=())
 
     def _wrong(self, *, but: Collection[str]) -> list[str]:
         return [

@@ -191,7 +191,9 @@ class ConnectionForm(ssh.SshFields, StyledForm):
 
 _UNSUPPORTED = _("This kind of key is not supported. Use RSA, Ed25519, or a curve of NIST such as P-256.")
 _NOT_A_SOCKET = _("Write the path of the engine's socket, such as /var/run/docker.sock.")
-_NOT_AN_ADDRESS = _("Write a name or an IP address and maybe a port, such as docker.example.org:2376.")
+_NOT_AN_ADDRESS = _(
+    "Write a name or an IP address and maybe a port from 1 to 65535, such as docker.example.org:2376."
+)
 
 
 def _public(holder: Any) -> bytes:

@@ -75,5 +75,6 @@
     else if (event.target.id.startsWith("group-")) show();
   });
   document.addEventListener("htmx:historyRestore", tell);
+  addEventListener("pageshow", tell); // going back, browsers put ticks where they were: nothing is selected by them
   show();
 })();

@@ -73,6 +73,14 @@ def test_row_names_containers_and_pins(client: Client, ada: User, api: Copy) -> 
     tells(page, 'title="web ')
 
 
+def test_host_that_does_not_answer_is_marked(client: Client, ada: User, api: Copy) -> None:
+    assert "Offline" not in words_of(client, "image-list")
+    Host.objects.update(state="offline")
+    tells(words_of(client, "image-list"), "|runner Offline|")
+    Host.objects.update(is_enabled=False)
+    assert "|runner Offline|" not in words_of(client, "image-list")
+
+
 def test_estimate_is_marked(client: Client, ada: User, api: Copy) -> None:
     Host.objects.update(is_estimate=True)
     tells(words_of(client, "image-list"), "|5.00 kB|≈ 1.50 kB|")
@@ -100,7 +108,7 @@ def test_group_tells_its_sums_and_unfolds(
     tells(
         words(page),
         "Grouped 2 hosts",
-        "Unfold|Image|Copies|Containers|Size|Own|Built|Last used|",
+        "Unfold|Image|Copies|Containers|Largest|Own, all copies|Built|Last used|",
         f"|{name}|2|3|5.00 kB|2.20 kB|1 mo ago|2 h ago|",
     )
     assert ways_of(client, "image-list", by=by)[name] == leads.format(image=api.image_id)

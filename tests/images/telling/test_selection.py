@@ -84,6 +84,31 @@ def test_bar_names_the_images_that_hold_what_frees_nothing(client: Client, ada: 
     assert {"a:1", "b:1"} <= set(ways(page))
 
 
+def test_bar_says_how_many_more_free_nothing(client: Client, ada: User, host: Host) -> None:
+    base = factories.make_layer(1000)
+    kept = factories.make_image(base, factories.make_layer(5))
+    factories.make_copy(host, "kept:1", image=kept)
+    below = [
+        factories.make_copy(host, f"base:{n}", image=factories.make_image(base))
+        for n in range(selection.NAMED + 2)
+    ]
+    told = bar(client, *below)
+    tells(told, "7 of these free nothing by themselves:", "and 2 more")
+    assert "and 1 more" not in bar(client, *below[: selection.NAMED])
+
+
+def test_question_says_which_host_does_not_answer(client: Client, ada: User, host: Host) -> None:
+    copy = copy_of(host, "shop/api:1")
+    assert "does not answer now" not in removal(client, copy)
+    Host.objects.update(state="offline")
+    tells(
+        removal(client, copy),
+        "runner does not answer now. The job there fails, unless the host comes back first.",
+    )
+    Host.objects.update(is_enabled=False)
+    assert "does not answer now" not in removal(client, copy)
+
+
 def test_bar_of_what_stays_altogether(client: Client, ada: User, chosen: list[Copy]) -> None:
     assert "removing frees 0 B" in bar(client, chosen[3])
     assert "All of these stay 1 of these is pinned and stays." in bar(client, chosen[3])
