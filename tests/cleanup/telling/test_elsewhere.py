@@ -48,7 +48,7 @@ def test_overview_tells_of_what_waits_runs_and_needs_a_look(client: Client, ada:
 
 @pytest.mark.parametrize(
     "words",
-    ["Next run|none is scheduled|", "Last run|never|", "Last 30 days|no run had anything to remove|"],
+    ["Next run|none is scheduled|", "Last run|never|", "Last 30 days|no run yet|"],
 )
 def test_overview_of_a_policy_that_never_ran_tells_so(
     client: Client, ada: User, host: Host, words: str
@@ -56,6 +56,13 @@ def test_overview_of_a_policy_that_never_ran_tells_so(
     nightly(host, schedule="", next_run_at=None)
     tells(words_of(client, "overview-fragment"), words)
     assert "Before they run" not in words_of(client, "overview-fragment")
+
+
+def test_overview_tells_apart_no_run_and_runs_that_found_nothing(
+    client: Client, ada: User, host: Host
+) -> None:
+    rows.make_run(rows.make_plan(nightly(host)), RunState.SUCCEEDED)
+    tells(words_of(client, "overview-fragment"), "Last 30 days|no run had anything to remove|")
 
 
 def test_overview_without_a_policy_tells_what_one_does(client: Client, ada: User) -> None:
