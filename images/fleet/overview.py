@@ -111,7 +111,7 @@ def _label(name: str, box: Box) -> str:
     if box.width < _LABEL_WIDTH or box.height < _LABEL_HEIGHT:
         return ""
     room = int((box.width - 12) / _CHARACTER_WIDTH)
-    return name if len(name) <= room else "…" + name[len(name) - room + 1 :]
+    return name if len(name) <= room else "…" + name[len(name) - room + 2 :]
 
 
 def newest_copies(user: User, count: int = 8) -> Sequence[Copy]:
