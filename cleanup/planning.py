@@ -55,7 +55,7 @@ def plans_due(now: datetime) -> int:
     making.filter(created_at__lt=now - GIVE_UP).update(state=PlanState.FAILED)
     unclaimed = Q(claimed_at=None, created_at__lt=now - timedelta(seconds=20))
     due = making.filter(unclaimed | Q(claimed_at__lt=now - SILENT))
-    return sum(wake("cleanup.tasks.make_plan", pk, queue="quick") for pk in due.values_list("pk", flat=True))
+    return sum(wake("cleanup.tasks.make_plan", pk) for pk in due.values_list("pk", flat=True))
 
 
 def _make(plan: Plan) -> None:

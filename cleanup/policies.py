@@ -232,7 +232,7 @@ def plan_make(*, by: User | None, policy: Policy) -> Plan:
         created_by=by,
         rules=list(policy.rules.values("effect", "kind", "parameters")),
     )
-    transaction.on_commit(lambda: wake("cleanup.tasks.make_plan", plan.pk, queue="quick"))
+    transaction.on_commit(lambda: wake("cleanup.tasks.make_plan", plan.pk))
     return plan
 
 

@@ -63,7 +63,7 @@ def items_settle(host: Host) -> int:
     cut_off = [item for item in items if set(item.journal) - held.get(item.engine_id, set(item.journal))]
     if cut_off:
         # These lost some references before they were refused or cut off: they get them back first.
-        transaction.on_commit(lambda: wake("cleanup.tasks.restore_references", host.pk, queue="quick"))
+        transaction.on_commit(lambda: wake("cleanup.tasks.restore_references", host.pk))
     settled = [item for item in items if item not in cut_off and _settle(item, host, item.engine_id in held)]
     Item.objects.bulk_update(settled, ["state", "outcome_code", "ended_at"], batch_size=200)
     for pk in {item.host_plan.host_run.pk for item in settled}:

@@ -212,7 +212,7 @@ def tags_ask_due(now: datetime) -> int:
     registries = list(Registry.objects.only("pk", "prefix"))
     awake = set(Registry.objects.exclude(rests).values_list("pk", flat=True))
     due = [each.pk for each in registries if each.pk in awake and _due(each, registries, now).exists()]
-    return sum(wake("images.tasks.ask_registry", pk, queue="quick") for pk in due)
+    return sum(wake("images.tasks.ask_registry", pk) for pk in due)
 
 
 def _due(registry: Registry, others: Iterable[Registry], now: datetime) -> QuerySet[RemoteTag]:
@@ -305,7 +305,7 @@ def tags_ask_now(copies: Iterable[Copy]) -> bool:
     RemoteTag.objects.bulk_create(rows, ignore_conflicts=True)
     RemoteTag.objects.filter(name__in=names).update(checked_at=WISHED)
     for pk in asked:
-        wake("images.tasks.ask_registry", pk, queue="quick")
+        wake("images.tasks.ask_registry", pk)
     return bool(asked)
 
 

@@ -39,7 +39,7 @@ def jobs_owing(now: datetime) -> int:
     )
     jobs = Job.objects.ended().filter(Exists(owed), kind="remove", ended_at__gt=now - OWED_FOR)
     online = jobs.filter(host__state=HostState.ONLINE, host__is_enabled=True).values_list("pk", flat=True)
-    return sum(wake("images.tasks.restore_references", pk, queue="quick") for pk in online[:50])
+    return sum(wake("images.tasks.restore_references", pk) for pk in online[:50])
 
 
 def references_restore(job_id: int) -> None:

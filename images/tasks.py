@@ -101,6 +101,4 @@ on_tick(claims.claims_forget)
 def sync_due_hosts(now: datetime) -> int:
     """Wakes a sync for every host whose picture is old and which is not waiting out a failure."""
     due = Host.objects.due_for_sync(now, every=SYNC_EVERY)
-    return sum(
-        life.wake("images.tasks.sync_host", pk, queue="quick") for pk in due.values_list("pk", flat=True)
-    )
+    return sum(life.wake("images.tasks.sync_host", pk) for pk in due.values_list("pk", flat=True))

@@ -118,7 +118,7 @@ def _forget_outcome(registry: Registry) -> None:
 
 
 def _try_soon(registry: Registry) -> None:
-    wake("images.tasks.try_registry", registry.pk, queue="quick")
+    wake("images.tasks.try_registry", registry.pk)
     _tell()
 
 
@@ -130,7 +130,7 @@ def _tell() -> None:
 def registries_retry(now: datetime) -> int:
     """Wakes a worker again for tries whose message was lost."""
     waiting = Registry.objects.filter(checked_at=None).values_list("pk", flat=True)
-    return sum(wake("images.tasks.try_registry", pk, queue="quick") for pk in waiting)
+    return sum(wake("images.tasks.try_registry", pk) for pk in waiting)
 
 
 def registry_try_carry_out(registry_id: int) -> None:

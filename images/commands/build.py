@@ -15,6 +15,7 @@ from images.contexts.archive import Members, Survey, archived, packed, survey, t
 from images.contexts.dockerfiles import bases
 from images.engine import buildx, read
 from images.engine.build import BuildRequest, build
+from images.engine.build_failures import BASE_MISSING
 from images.engine.steps import Step, Steps
 from images.engine.transfer import Layers, pull
 from images.errors import UserError
@@ -31,7 +32,6 @@ from images.transfers.uploads import upload_path, upload_survey
 
 DEADLINE_SECONDS = 6 * 3600
 LAYERS_SHOWN = 200
-_BASE_MISSING = frozenset({"image_not_found", "registry_unauthorized", "reference_invalid"})
 
 
 def build_start(
@@ -129,7 +129,7 @@ def carry_out(context: JobContext) -> dict[str, Any]:
             _build(context, steps, members, found, secrets, pulls=parameters["pull"] and not pulled)
     except Exception:
         picture.cache_unsure(host)
-        wake("images.tasks.sync_host", host.pk, queue="quick")
+        wake("images.tasks.sync_host", host.pk)
         raise
     finally:
         # Whatever ended it, no step is under way any more.
@@ -250,7 +250,7 @@ def _base_pull(context: JobContext, steps: Steps, name: str) -> None:
                 lambda text: _say(context, [(step.number, text)]),
             )  # fmt: skip
         except UserError as error:
-            if error.code in _BASE_MISSING:
+            if error.code in BASE_MISSING:
                 raise UserError("build_base_missing", raw=error.raw, **error.values) from error
             raise
     steps.finish(step)

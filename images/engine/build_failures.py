@@ -58,7 +58,7 @@ _SESSION = re.compile(r"no active sessions?|session .* not found", re.IGNORECASE
 _BASE = re.compile(
     r"^(?:load metadata for |resolve image config for |FROM |docker-image://)(\S+)", re.IGNORECASE
 )
-_BASE_MISSING = frozenset({"image_not_found", "registry_unauthorized", "reference_invalid"})
+BASE_MISSING = frozenset({"image_not_found", "registry_unauthorized", "reference_invalid"})
 
 
 def build_failure(text: str, steps: Steps, *, host: str = "") -> UserError:
@@ -110,7 +110,7 @@ def _base(text: str, steps: Steps, host: str) -> UserError | None:
     if not named:
         return None
     error = failure(text, subject=named, host=host)
-    if error.code in _BASE_MISSING:
+    if error.code in BASE_MISSING:
         return UserError("build_base_missing", raw=error.raw, subject=named, host=host)
     return error if error.code != "engine_refused" else None
 

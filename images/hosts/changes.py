@@ -111,5 +111,5 @@ def _unknown_engine() -> dict[str, Any]:
 
 
 def _picture_wanted(host: Host) -> None:
-    wake("images.tasks.sync_host", host.pk, queue="quick")
+    wake("images.tasks.sync_host", host.pk)
     progress.publish("hosts", f"host:{host.pk}", host_id=host.pk)

@@ -37,7 +37,7 @@ def address_check_start(*, by: User | None, connection: Connection) -> HostCheck
             ssh_key=connection.ssh_key,
             ssh_host_key=connection.ssh_host_key,
         )
-        transaction.on_commit(lambda: wake("images.tasks.check_address", check.pk, queue="quick"))
+        transaction.on_commit(lambda: wake("images.tasks.check_address", check.pk))
     return check
 
 
@@ -90,9 +90,7 @@ def _met(check: HostCheck, wanted: Connection) -> Connection:
 def checks_again(now: datetime) -> int:
     """Wakes a worker again for checks whose message was lost, or whose worker died, while somebody may wait."""
     asked = HostCheck.objects.filter(state=CheckState.WAITING, created_at__gt=now - ASKED_FOR)
-    return sum(
-        wake("images.tasks.check_address", pk, queue="quick") for pk in asked.values_list("pk", flat=True)
-    )
+    return sum(wake("images.tasks.check_address", pk) for pk in asked.values_list("pk", flat=True))
 
 
 def checks_forget(now: datetime) -> int:

@@ -34,7 +34,6 @@ PING_SECONDS = 2.0  # a healthy engine answers in milliseconds, over a slow line
 LEASE_SECONDS = 120  # longer than the slowest list; a long first sync renews it after every batch
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 5, 300  # between attempts at a host that is down
 SYNC_SECONDS = 1800.0  # the first sync of a full host takes minutes; more than this and it drips
-QUICK = "quick"
 
 
 def host_refresh(*, by: User, host: Host) -> Job:
@@ -49,7 +48,12 @@ def host_refresh(*, by: User, host: Host) -> Job:
 
 
 @operation(
-    "sync", label=_("Refresh"), permission=Permission.VIEW, queue=QUICK, deadline_seconds=180, repeatable=True
+    "sync",
+    label=_("Refresh"),
+    permission=Permission.VIEW,
+    queue="quick",
+    deadline_seconds=180,
+    repeatable=True,
 )
 def _sync(context: JobContext) -> dict[str, Any]:
     host = context.host

@@ -107,8 +107,11 @@ def dispatch(job: Job) -> None:
     announce(job)
 
 
-def wake(task: str, *arguments: int | str, queue: str) -> bool:
-    """Sends a task without waiting for a broker that is down; whether it was sent."""
+def wake(task: str, *arguments: int | str, queue: str = "quick") -> bool:
+    """Sends a task without waiting for a broker that is down; whether it was sent.
+
+    To the workers of what takes seconds, or of what takes minutes ("engine").
+    """
     try:
         current_app.send_task(task, args=list(arguments), queue=queue, retry=False)
     except (kombu.exceptions.OperationalError, redis.RedisError, OSError) as error:
@@ -210,7 +213,7 @@ def job_carry_out(job_id: int) -> None:
     _end(job, state, error=error, result=context.result)
     for host_id in context.silent_hosts:
         # Looked at now and not at its next turn: from then on its jobs let those of other hosts go first.
-        wake("images.tasks.sync_host", host_id, queue="quick")
+        wake("images.tasks.sync_host", host_id)
 
 
 def _handled(operation: Operation, context: JobContext) -> tuple[str, UserError | None]:

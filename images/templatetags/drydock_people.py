@@ -1,4 +1,4 @@
-"""Names of roles and actions in the reader's language."""
+"""What pages say of hosts, jobs, roles and actions, in the reader's language."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -31,7 +31,7 @@ def git_look_start(*, by: User, git_url: str, branch: str) -> Upload:
         upload = upload_begin(by=by, name=git_url)
         upload.state, upload.summary = UploadState.FETCHING, {"git_url": git_url, "branch": branch}
         upload.save(update_fields=["state", "summary"])
-        transaction.on_commit(lambda: wake("images.tasks.fetch_repository", str(upload.pk), queue="quick"))
+        transaction.on_commit(lambda: wake("images.tasks.fetch_repository", str(upload.pk)))
     return upload
 
 
@@ -46,10 +46,7 @@ def git_look_carry_out(upload_id: str) -> None:
 def looks_again(now: datetime) -> int:
     """Wakes a worker again for looks whose message was lost, or whose worker died."""
     asked = Upload.objects.filter(state=UploadState.FETCHING, created_at__gt=now - ASKED_FOR)
-    return sum(
-        wake("images.tasks.fetch_repository", str(pk), queue="quick")
-        for pk in asked.values_list("pk", flat=True)
-    )
+    return sum(wake("images.tasks.fetch_repository", str(pk)) for pk in asked.values_list("pk", flat=True))
 
 
 def _carry_out(upload: Upload) -> None:

@@ -225,6 +225,18 @@ def test_who_must_choose_a_password_gets_no_other_page(client: Client) -> None:
     assert client.get("/hosts/").status_code == 200
 
 
+def test_password_that_an_admin_chose_is_not_kept(client: Client) -> None:
+    client.force_login(factories.make_user("ada", must_change_password=True))
+    same = {
+        "old_password": "a long password",
+        "new_password1": "a long password",
+        "new_password2": "a long password",
+    }
+    page = client.post("/account/password/", same).content.decode()
+    assert "This is the password you have now. Choose one that nobody else knows." in page
+    assert User.objects.get(username="ada").must_change_password
+
+
 def test_changing_the_password_signs_out_the_other_sessions(client: Client) -> None:
     user = factories.make_user("ada")
     other = Client()

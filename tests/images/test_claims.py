@@ -78,7 +78,7 @@ def test_worker_is_woken_again_for_a_check_that_was_lost(monkeypatch: pytest.Mon
     check = HostCheck.objects.create(address="tcp://10.0.0.1:2375")
     now = timezone.now()
     assert checks.checks_again(now) == 1
-    woken.assert_called_with("images.tasks.check_address", check.pk, queue="quick")
+    woken.assert_called_with("images.tasks.check_address", check.pk)
     assert checks.checks_again(now + timedelta(minutes=11)) == 0, "nobody waits for it any more"
     with claimed(f"check {check.pk}", 60):
         checks.address_check_carry_out(check.pk)
@@ -94,7 +94,7 @@ def test_worker_is_woken_again_for_a_look_that_was_lost(monkeypatch: pytest.Monk
     upload = Upload.objects.create(created_by=factories.make_user(), state=UploadState.FETCHING)
     now = timezone.now()
     assert git_looks.looks_again(now) == 1
-    woken.assert_called_with("images.tasks.fetch_repository", str(upload.pk), queue="quick")
+    woken.assert_called_with("images.tasks.fetch_repository", str(upload.pk))
     assert git_looks.looks_again(now + timedelta(minutes=16)) == 0
     with claimed(f"git look {upload.pk}", 60):
         git_looks.git_look_carry_out(str(upload.pk))
