@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from images.commands.build import build_start
 from images.contexts.archive import MOST_TEXT_BYTES
 from images.contexts.git import REF
-from images.forms.commands import CommandForm
+from images.forms.commands.base import CommandForm
 from images.models import Job, Permission, Upload, User
 from images.models.upload import UploadState
 from images.references import InvalidReferenceError, parse

@@ -8,9 +8,6 @@ from django.views.decorators.http import require_http_methods
 
 from images import access
 from images.errors import UserError
-from images.forms import moving as _moving  # noqa: F401 - registers its commands
-from images.forms import naming  # noqa: F401 - its forms enter themselves
-from images.forms import several as _several  # noqa: F401
 from images.forms.commands import COMMANDS
 from images.views.dialogs import dialog, go_to
 from images.views.jobs import jobs_url

@@ -7,7 +7,7 @@ from django.views.decorators.http import require_http_methods
 
 from images import access
 from images.errors import UserError, explain
-from images.forms.moving import LoadForm
+from images.forms.commands.moving import LoadForm
 from images.models import Permission
 from images.views.jobs import jobs_url
 from images.views.requests import SignedInRequest

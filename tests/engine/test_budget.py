@@ -9,7 +9,7 @@ from config.demo.engines import STORE, PrivateEngine
 from config.demo.images import Image, Layer
 from images.commands.copy import copy_start
 from images.errors import UserError
-from images.forms.commands import PullForm
+from images.forms.commands.pull import PullForm
 from images.hosts.budget import budget_check, lacking_bytes
 from images.jobs.life import job_carry_out
 from images.models import Host, ImageLayer, Job, JobState

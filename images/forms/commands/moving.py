@@ -15,7 +15,7 @@ from images.commands.load import load_start
 from images.commands.save import save_start
 from images.errors import Text
 from images.fleet.selection import selection_of
-from images.forms.commands import BudgetForm, CommandForm, allowed_hosts, command
+from images.forms.commands.base import BudgetForm, CommandForm, allowed_hosts, command
 from images.forms.fleet import all_that_match
 from images.models import Copy, Job, Permission, User
 from images.templatetags.drydock import human_size

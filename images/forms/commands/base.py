@@ -1,4 +1,4 @@
-"""What each of Docker's image commands asks for. A new command is one form here with the decorator."""
+"""What the forms of commands have in common, and the table that they enter themselves into."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -9,7 +9,6 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from images.commands.pull import pull_start
 from images.errors import Text
 from images.forms.base import RowsField, StyledForm, row_numbers
 from images.models import Host, Job, Permission, User
@@ -102,36 +101,3 @@ class BudgetForm(CommandForm):
             del self.fields["above_budget"]
         else:
             self.order_fields([name for name in self.fields if name != "above_budget"])
-
-
-@command
-class PullForm(BudgetForm):
-    kind = "pull"
-    title = _("Pull an image")
-    submit = _("Pull")
-    permission = Permission.PULL
-
-    reference = ReferenceField(
-        label=_("Image"),
-        help_text=_("A name, a name with a tag or a digest. Without a tag it is the one named latest."),
-    )
-    all_tags = forms.BooleanField(label=_("Every tag of this repository"), required=False)
-    platform = forms.RegexField(
-        r"^[a-z0-9]+(/[a-z0-9]+(/[a-z0-9.]+)?)?$",
-        label=_("Platform"),
-        required=False,
-        max_length=50,
-        help_text=_("Empty means the host's own. Else such as linux/arm64."),
-    )
-
-    def clean(self) -> dict[str, Any]:
-        data: dict[str, Any] = super().clean() or self.cleaned_data
-        reference = data.get("reference")
-        if reference and data.get("all_tags") and (parse(reference).tag or parse(reference).digest):
-            self.add_error(
-                "all_tags", _("With a tag or a digest it is that one. Take it away to pull every tag.")
-            )
-        return data
-
-    def start(self, by: User) -> list[Job]:
-        return pull_start(by=by, **self.cleaned_data)

@@ -15,9 +15,9 @@ from images.accounts.prefixes import longest
 from images.accounts.registries import full_repository
 from images.commands.pull import pull_start
 from images.commands.push import push_start
-from images.forms.commands import BudgetForm, command
-from images.forms.moving import CopiesForm
-from images.forms.naming import is_reference
+from images.forms.commands.base import BudgetForm, command
+from images.forms.commands.moving import CopiesForm
+from images.forms.commands.naming import is_reference
 from images.models import Copy, Host, Job, Permission, Registry, User
 from images.references import DEFAULT_REGISTRY, parse
 from images.transfers.moving import MOST_COPIES

@@ -16,7 +16,7 @@ from images.accounts.prefixes import longest
 from images.accounts.registries import full_repository
 from images.commands.push import push_start
 from images.commands.tag import tag_holders, tag_parts, tag_start
-from images.forms.commands import CommandForm, ReferenceField, allowed_hosts, command
+from images.forms.commands.base import CommandForm, ReferenceField, allowed_hosts, command
 from images.models import Copy, Job, Permission, Reference, Registry, User
 from images.naming import suggestions
 from images.references import InvalidReferenceError, parse
