@@ -44,7 +44,7 @@ def git_look_carry_out(upload_id: str) -> None:
 
 
 def looks_again(now: datetime) -> int:
-    """Wakes a worker again for looks whose message was lost, or whose worker died."""
+    """Wakes a worker again for looks whose message was lost."""
     asked = Upload.objects.filter(state=UploadState.FETCHING, created_at__gt=now - ASKED_FOR)
     return sum(wake("images.tasks.fetch_repository", str(pk)) for pk in asked.values_list("pk", flat=True))
 

@@ -31,7 +31,7 @@ def admin() -> User:
 def woken(monkeypatch: Any) -> list[tuple[str, int]]:
     """The tasks that were sent instead of sending them."""
     sent: list[tuple[str, int]] = []
-    monkeypatch.setattr(changes, "wake", lambda task, pk, queue: sent.append((task, pk)))
+    monkeypatch.setattr(changes, "wake", lambda task, pk: sent.append((task, pk)))
     return sent
 
 

@@ -162,12 +162,10 @@ def test_bytes_are_shown_as_sizes(client: Client, vera: User, host: Host) -> Non
     assert "1.00 MB/s" in text
 
 
-def test_page_of_an_ended_job_waits_for_no_event(client: Client, vera: User, host: Host) -> None:
+def test_ended_job_is_not_refreshed(client: Client, vera: User, host: Host) -> None:
     job = make_job(host, state="succeeded", ended_at=timezone.now())
     client.force_login(vera)
-    text = page(client, f"/jobs/{job.pk}/").partition("notice_watch")[0]
-    assert "data-live=" not in text
-    assert "every 10s" not in text
+    assert "data-live-refresh" not in page(client, f"/jobs/{job.pk}/").partition("notice_watch")[0]
 
 
 def test_error_is_explained_with_the_engines_words_folded(client: Client, vera: User, host: Host) -> None:

@@ -35,7 +35,7 @@ def woken(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The registries whose worker was woken, instead of a broker."""
     found: list[int] = []
 
-    def wake(task: str, pk: int, *, queue: str) -> bool:
+    def wake(task: str, pk: int) -> bool:
         found.append(pk)
         return True
 
