@@ -24,6 +24,10 @@ def _number(label: Any, **limits: int) -> forms.IntegerField:
     return forms.IntegerField(label=label, required=False, min_value=limits.get("least", 0), max_value=10**9)
 
 
+# An address that somebody shared names what is gone by now, or what only its sender may see.
+_GONE = {"invalid_choice": _("It was removed, or is not open to you.")}
+
+
 class FleetForm(StyledForm):
     """Every part may be left out; a wrong one says so beside its field and is ignored."""
 
@@ -36,11 +40,13 @@ class FleetForm(StyledForm):
         ),
     )
     host = forms.ModelChoiceField(
-        Host.objects.none(), label=_("Host"), required=False, empty_label=_("All hosts")
-    )
+        Host.objects.none(), label=_("Host"), required=False, empty_label=_("All hosts"),
+        error_messages=_GONE,
+    )  # fmt: skip
     group = forms.ModelChoiceField(
-        HostGroup.objects.none(), label=_("Host group"), required=False, empty_label=_("All groups")
-    )
+        HostGroup.objects.none(), label=_("Host group"), required=False, empty_label=_("All groups"),
+        error_messages=_GONE,
+    )  # fmt: skip
     use = forms.ChoiceField(
         label=_("Use"),
         required=False,

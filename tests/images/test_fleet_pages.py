@@ -249,3 +249,10 @@ def test_filter_that_is_not_understood_is_left_out_and_named(
     enter(client, "viewer")
     assert told in text_of(client, f"{LIST}?{query}")
     assert names(client, query) == [mine.name]
+
+
+def test_shared_address_of_what_one_may_not_see_says_so_above_the_list(client: Client) -> None:
+    client.force_login(factories.make_admin())
+    for name, label in (("host", "Host"), ("group", "Host group")):
+        page = client.get("/images/", {name: "999"}).content.decode()
+        assert f"is left out: {label}: It was removed, or is not open to you." in " ".join(page.split())
