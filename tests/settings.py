@@ -27,4 +27,7 @@ STORAGES = {
 if Path(install.BUILDX).exists():
     BUILDX = str(install.BUILDX)
 # WhiteNoise warns of a folder that is not there, and warnings are errors.
-STATIC_ROOT = str(DATA_DIR)
+# Of its own: WhiteNoise reads it for each client, and falls over a file that goes meanwhile, as SQLite's do.
+_static = DATA_DIR / "static"
+_static.mkdir(parents=True, exist_ok=True)
+STATIC_ROOT = str(_static)
